@@ -103,9 +103,7 @@ class Exposures:
         for name, dtype in DTYPES.items():
             array = np.asarray(getattr(self, name), dtype)
             if array.shape != shape or array.ndim != 2:
-                raise DataError(
-                    f"exposures.{name}", f"shape {array.shape}, mjd has {shape}", "every column must be (objects, epochs)"
-                )
+                raise DataError(f"exposures.{name}", f"shape {array.shape}, mjd has {shape}", "every column must be (objects, epochs)")
             object.__setattr__(self, name, array)
 
     @property

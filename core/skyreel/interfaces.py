@@ -384,7 +384,9 @@ class MovieStore(Protocol):
     def __len__(self) -> int: ...
 
     @property
-    def label(self) -> NDArray[np.str_]: ...
+    def label(self) -> NDArray[np.str_]:
+        """Class of every movie."""
+        ...
 
     def take(self, objects: Any) -> Movies:
         """The movies with these indices, in this order."""
@@ -437,8 +439,6 @@ class TrainerOptions:
     precision: str = "32-true"
     threads: int = 0
     progress: bool = True
-
-
 
 
 class Classifier(ABC):

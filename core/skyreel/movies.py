@@ -174,9 +174,17 @@ class Movies:
                 row, epoch = (int(i[0]) for i in np.nonzero(bad.any(axis=(2, 3, 4))))
                 raise DataError(
                     f"{who}: pixels",
-                    f"NaN in object {self.object_id[row]!r}, frame {epoch}",
+                    f"NaN in object {str(self.object_id[row])!r}, frame {epoch}",
                     "set those pixels in pixel_mask or the frame in frame_mask",
                 )
+
+
+def lossless(pixels: NDArray[np.float32]) -> NDArray[np.float32] | NDArray[np.uint16]:
+    """The same pixels as uint16 where that loses nothing (whole numbers of ADU from 0 to 65535)."""
+    if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
+        return pixels
+    small = pixels.astype(np.uint16)
+    return small if np.array_equal(small, pixels) else pixels
 
 
 def _join_truth(truths: Sequence[Truth]) -> Truth:

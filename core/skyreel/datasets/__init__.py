@@ -1,0 +1,56 @@
+"""Public data sets by name: real objects as movies, with a tally of what was left out and why."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from skyreel.datasets.dataset import Dataset, locate
+from skyreel.errors import DatasetError
+
+__all__ = ["Dataset", "dataset_names", "load_dataset", "locate"]
+
+_READERS = {"hits2015a": "skyreel.datasets.hits2015a"}
+"""Name -> module with `read(folder, **options) -> Dataset`, imported on first use."""
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Names that `load_dataset` knows."""
+    return tuple(sorted(_READERS))
+
+
+def load_dataset(name: str, path: str | Path | None = None, **options: Any) -> Dataset:
+    """Reads a named data set.
+
+    Parameters
+    ----------
+    name : str
+        One of `dataset_names()`.
+    path : str, Path or None
+        Its folder; None looks in the places that `locate` lists.
+    **options
+        Options of that data set, see for example `skyreel.datasets.hits2015a.HitsOptions`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DatasetError
+        For an unknown name, a missing folder, a missing or damaged file, or if no object is usable.
+    ConfigError
+        For an unknown option or a value of the wrong type or range.
+    """
+    if name not in _READERS:
+        near = difflib.get_close_matches(name, _READERS, 1)
+        raise DatasetError(
+            f"data set {name!r}",
+            f"known are {', '.join(dataset_names())}",
+            f"did you mean {near[0]!r}?" if near else "choose one of them",
+        )
+    import importlib
+
+    reader = importlib.import_module(_READERS[name])
+    return reader.read(locate(name, path), **options)  # type: ignore[no-any-return]

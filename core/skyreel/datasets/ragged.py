@@ -1,0 +1,111 @@
+"""Ragged tables: frames of many objects one after the other, as the packed archives hold them."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyreel.errors import DatasetError
+
+Columns = dict[str, NDArray[Any]]
+READ_ERRORS = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What numpy and astropy raise for files that are absent, cut short or of another format."""
+
+
+def damaged(file: Path, found: str) -> DatasetError:
+    """The error for a file that cannot be used, naming it."""
+    return DatasetError(f"reading {file}", found, "restore the file from the data set's source")
+
+
+def read_columns(file: Path, required: Mapping[str, Any], optional: Mapping[str, Any], count: str, frames: str) -> Columns:
+    """Columns of one ``.npz`` archive, without pickle.
+
+    Parameters
+    ----------
+    file : Path
+    required, optional : mapping of str -> dtype
+        Columns to read. An absent optional one is filled with NaN, True or '' according to its type.
+    count : str
+        Column with the number of frames per object; its length is the number of objects, as that of all columns
+        called ``obj_...``.
+    frames : str
+        A column with one row per frame, as all other columns.
+
+    Raises
+    ------
+    DatasetError
+        If the file is absent, damaged, lacks a required column, or its lengths disagree.
+    """
+    if not file.is_file():
+        raise damaged(file, "there is no such file")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            absent = [name for name in required if name not in archive.files]
+            if absent:
+                raise damaged(file, f"column {', '.join(absent)} is missing")
+            dtypes = {name: dtype for name, dtype in {**required, **optional}.items() if name in archive.files}
+            columns = {name: archive[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
+    except READ_ERRORS as err:
+        raise damaged(file, f"not a readable archive ({type(err).__name__}: {err})") from err
+    objects, total = len(columns[count]), len(columns[frames])
+    if int(columns[count].sum()) != total:
+        raise damaged(file, f"{count} adds up to {int(columns[count].sum())} frames, {frames} has {total}")
+    for name, dtype in optional.items():
+        if name not in columns:
+            columns[name] = _filler(dtype, objects if name.startswith("obj_") else total)
+    for name, column in columns.items():
+        if len(column) != (objects if name.startswith("obj_") else total):
+            raise damaged(file, f"column {name} has {len(column)} rows for {objects} objects and {total} frames")
+    return columns
+
+
+def _filler(dtype: Any, length: int) -> NDArray[Any]:
+    kind = np.dtype(dtype).kind
+    return np.full(length, {"f": np.nan, "b": True, "U": ""}[kind], dtype)
+
+
+def join(parts: Sequence[Columns]) -> Columns:
+    """Archives one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Places ragged frames on a rectangle (objects, epochs).
+
+    Attributes
+    ----------
+    objects : int (N,)
+        Object of each frame.
+    epoch : int (N,)
+        Its place in time.
+    shape : tuple
+        (objects, longest sequence).
+    """
+
+    objects: NDArray[np.intp]
+    epoch: NDArray[np.intp]
+    shape: tuple[int, int]
+
+    @classmethod
+    def in_time(cls, length: NDArray[Any], mjd: NDArray[np.float64]) -> Grid:
+        """From the number of frames of each object and the frames' MJD (N,), which gives the order."""
+        objects = np.repeat(np.arange(len(length)), length)
+        order = np.lexsort((mjd, objects))
+        start = np.cumsum(length) - length
+        epoch = np.empty(len(mjd), np.intp)
+        epoch[order] = np.arange(len(mjd)) - np.repeat(start, length)
+        return cls(objects, epoch, (len(length), int(length.max(initial=0))))
+
+    def spread(self, column: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
+        """The column (N, ...) as (objects, epochs, ...); places without a frame hold `fill`."""
+        out = np.full((*self.shape, *column.shape[1:]), fill, column.dtype)
+        out[self.objects, self.epoch] = column
+        return out

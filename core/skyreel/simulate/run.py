@@ -1,0 +1,252 @@
+"""Simulates whole sets: from a composed config to movies in memory or to shards on disk, with any number of workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from skyreel.errors import ConfigError, OutputError, SimulationError
+from skyreel.interfaces import class_order
+from skyreel.movie_files import MANIFEST, write_manifest, write_shard
+from skyreel.movies import Movies
+from skyreel.options import typed_options
+from skyreel.plugin import plugins
+from skyreel.seeding import BLOCK
+from skyreel.sequences import SequenceOptions
+from skyreel.simulate.chain import Simulation
+from skyreel.simulate.dates import WindowRule
+from skyreel.simulate.options import SimulationOptions
+
+BLOCKS_PER_SHARD = 16
+KEYS = ("survey", "source", "psf", "host", "detector", "simulation", "sequence", "stamp", "seed")
+"""The part of the config that a simulation depends on."""
+
+
+def simulation_config(config: Any) -> dict[str, Any]:
+    """The part of a run's config that the simulation depends on, as plain containers."""
+    plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): plain[key] for key in KEYS}
+
+
+def build(config: Mapping[str, Any]) -> Simulation:
+    """Creates the components a config names.
+
+    Raises
+    ------
+    ConfigError
+        For options out of range, or no class at all.
+    PluginError
+        For unknown components.
+    """
+    registry = plugins().registry
+    if not config["source"]:
+        raise ConfigError("source", "no class", "name at least one, for example source=[supernova,non_variable]")
+    size = config["stamp"]["size"]
+    if not isinstance(size, int) or not 7 <= size <= 256:
+        raise ConfigError("stamp.size", repr(size), "use a whole number of pixels from 7 to 256")
+    sequence = typed_options("sequence", SequenceOptions, config["sequence"])
+    sources = {label: registry.create("source", config["source"][label]) for label in class_order(list(config["source"]))}
+    return Simulation(
+        survey=registry.create("survey", config["survey"]),
+        sources=sources,
+        psf=registry.create("psf", config["psf"]),
+        host=registry.create("host", config["host"]),
+        detector=registry.create("detector", config["detector"]),
+        options=typed_options("simulation", SimulationOptions, config["simulation"]),
+        rule=WindowRule(sequence.before_alert, sequence.max_images),
+        stamp_size=size,
+        seed=int(config["seed"]),
+    )
+
+
+@lru_cache(maxsize=4)
+def _cached(text: str) -> Simulation:
+    return build(OmegaConf.to_container(OmegaConf.create(text)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of blocks of one class: the unit handed to a worker."""
+
+    split: str
+    label: str
+    first_block: int
+    n_objects: int
+
+    @property
+    def name(self) -> str:
+        """File name of the shard."""
+        return f"{self.split}-{self.label}-{self.first_block:05d}.arrow"
+
+
+def pieces(split: str, labels: Sequence[str], n_objects: int, blocks: int = BLOCKS_PER_SHARD) -> list[Piece]:
+    """Cuts `n_objects` per class into runs of `blocks` blocks."""
+    if n_objects < 1:
+        raise ConfigError("n_objects", str(n_objects), "ask for at least one object per class")
+    step = blocks * BLOCK
+    return [Piece(split, label, start // BLOCK, min(step, n_objects - start)) for label in labels for start in range(0, n_objects, step)]
+
+
+def _movies_of(piece: Piece, simulation: Simulation) -> Iterator[Movies]:
+    for k, start in enumerate(range(0, piece.n_objects, BLOCK)):
+        movies = simulation.block(piece.split, piece.label, piece.first_block + k)
+        yield movies.take(slice(0, min(BLOCK, piece.n_objects - start)))
+
+
+def _in_memory(text: str, piece: Piece) -> Movies:
+    _one_thread()
+    return Movies.concatenate(list(_movies_of(piece, _cached(text))))
+
+
+def _to_shard(text: str, folder: str, piece: Piece) -> int:
+    _one_thread()
+    metadata = {"config": text, "split": piece.split, "label": piece.label}
+    return write_shard(Path(folder) / piece.name, _movies_of(piece, _cached(text)), metadata)
+
+
+def _one_thread() -> None:
+    # Sums split over threads may round differently: one thread gives the same bytes everywhere.
+    import torch
+
+    torch.set_num_threads(1)
+
+
+class _InProcess(Executor):
+    """Runs at once, in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as err:
+            future.set_exception(err)
+        return future
+
+
+@contextmanager
+def executor(options: Mapping[str, Any]) -> Iterator[Executor]:
+    """The executor that config group `executor` asks for.
+
+    Parameters
+    ----------
+    options : mapping
+        name ('inprocess' or 'processes') and workers (0: one per core).
+    """
+    name = options.get("name")
+    if name == "inprocess":
+        yield _InProcess()
+        return
+    if name != "processes":
+        raise ConfigError("executor.name", repr(name), "use inprocess or processes")
+    import multiprocessing
+
+    workers = int(options.get("workers") or 0) or os.cpu_count() or 1
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    except BrokenProcessPool as err:
+        raise SimulationError("simulating in processes", "a worker died", "check its memory, or use executor=inprocess") from err
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run(
+    function: Callable[[Piece], Any], work: Sequence[Piece], options: Mapping[str, Any], tick: Callable[[int], None] | None
+) -> list[Any]:
+    import torch
+
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        with executor(options) as pool:
+            if isinstance(pool, _InProcess):
+                futures: Iterator[Future[Any]] = (pool.submit(function, piece) for piece in work)
+            else:
+                futures = iter([pool.submit(function, piece) for piece in work])
+            for piece, future in zip(work, futures, strict=True):
+                results.append(future.result())
+                if tick:
+                    tick(piece.n_objects)
+    finally:
+        torch.set_num_threads(threads)
+    return results
+
+
+def simulate_movies(
+    config: Any, split: str, n_objects: int, *, options: Mapping[str, Any] | None = None, tick: Callable[[int], None] | None = None
+) -> Movies:
+    """Simulates `n_objects` per class into memory.
+
+    Parameters
+    ----------
+    config : mapping
+        A composed run config (or the part `simulation_config` returns).
+    split : str
+        Name of the set; sets of different names share no object.
+    n_objects : int
+        Per class.
+    options : mapping, optional
+        Config group `executor`; in this process by default.
+    tick : callable, optional
+        Called with the number of objects finished since the last call.
+
+    Returns
+    -------
+    Movies
+        Class after class, in the project's order. The same bytes for any executor.
+    """
+    plain = simulation_config(config)
+    text = OmegaConf.to_yaml(OmegaConf.create(plain))
+    labels = list(_cached(text).sources)
+    work = pieces(split, labels, n_objects, blocks=4)
+    return Movies.concatenate(_run(partial(_in_memory, text), work, options or {"name": "inprocess"}, tick))
+
+
+def simulate_to(
+    config: Any,
+    split: str,
+    n_objects: int,
+    folder: Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> int:
+    """Simulates `n_objects` per class into a folder of Arrow shards; returns the number of movies.
+
+    Raises
+    ------
+    OutputError
+        If the folder already holds movies or cannot be written to.
+    """
+    plain = simulation_config(config)
+    text = OmegaConf.to_yaml(OmegaConf.create(plain))
+    labels = list(_cached(text).sources)
+    work = pieces(split, labels, n_objects)
+    if folder.exists() and (not folder.is_dir() or any(folder.glob("*.arrow"))):
+        raise OutputError(f"output={folder}", "it already holds movies or is a file", "name a new folder or remove it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"output={folder}", str(err), "choose a folder that can be written to") from err
+    try:
+        counts = _run(partial(_to_shard, text, str(folder)), work, options or {"name": "inprocess"}, tick)
+    except BaseException:
+        for piece in work:  # a set that is not whole would be read as a smaller one
+            (folder / piece.name).unlink(missing_ok=True)
+            (folder / f".{piece.name}.part").unlink(missing_ok=True)
+        raise
+    write_manifest(folder, {"split": split, "classes": labels, "n_objects": n_objects, "movies": sum(counts), "config": plain})
+    return sum(counts)
+
+
+__all__ = ["MANIFEST", "Piece", "build", "executor", "pieces", "simulate_movies", "simulate_to", "simulation_config"]

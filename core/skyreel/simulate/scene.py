@@ -1,0 +1,116 @@
+"""From dates and light curves to what falls on the detector: counts, centres, orientation, host galaxies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyreel.errors import SimulationError
+from skyreel.exposures import Exposures
+from skyreel.interfaces import Array, Host, LightCurve, Params, Source
+from skyreel.seeding import Seeds
+from skyreel.simulate.options import SimulationOptions
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """The galaxies of one block.
+
+    Attributes
+    ----------
+    present : bool (n,)
+    params : Params
+        One row per object, drawn for all (rows without a galaxy are unused).
+    centre : (n, 2)
+        Galaxy's centre relative to the source's nominal position [arcsec].
+    mag : (n, B)
+        In the survey's bands.
+    """
+
+    present: NDArray[np.bool_]
+    params: Params
+    centre: Array
+    mag: Array
+
+
+def true_conditions(reported: Exposures, options: SimulationOptions, seeds: Seeds) -> Exposures:
+    """The conditions that render the image: the reported ones with errors of zero point, PSF width and sky.
+
+    Exposure-wide errors are drawn per exposure_id, the rest per object (see `SimulationOptions`).
+    """
+    rng = seeds.rng("conditions")
+    n, epochs = reported.shape
+    ids = reported.exposure_id
+    zero_point = reported.zero_point + options.zero_point_jitter * seeds.exposure_normal(ids, "zero_point")
+    zero_point = zero_point + options.zero_point_scatter * rng.standard_normal((n, epochs))
+    width = (1 + options.psf_width_jitter * seeds.exposure_normal(ids, "psf_width")) * (
+        1 + options.psf_width_scatter * rng.standard_normal((n, 1))
+    )
+    sky = reported.sky * (1 + options.sky_jitter * rng.standard_normal((n, epochs)))
+    return reported.replace(zero_point=zero_point, psf_fwhm=reported.psf_fwhm * np.clip(width, 0.5, 2.0), sky=np.maximum(sky, 0))
+
+
+def counts(mag: Array, exposures: Exposures) -> NDArray[np.float32]:
+    """Eq. 1 of the paper: ADU = T 10**(-0.4 (m - zero point)); 0 where the magnitude is +inf or the frame is masked."""
+    mag = np.where(exposures.mask, mag, np.inf)
+    return np.asarray(exposures.exptime * 10.0 ** (-0.4 * (mag - exposures.zero_point)), np.float32)
+
+
+def centres(
+    curve: LightCurve, shape: tuple[int, int], scale: float, options: SimulationOptions, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Position of the source and of the cut, both (n, T, 2) = (x, y) relative to the central pixel's middle [px].
+
+    The cut moves everything in the stamp; the source's own motion comes on top of it.
+    """
+    n, epochs = shape
+    per_frame = rng.uniform(-0.5, 0.5, (n, epochs, 2))
+    per_object = np.broadcast_to(rng.uniform(-0.5, 0.5, (n, 1, 2)), (n, epochs, 2))
+    fixed = rng.random(n) < {"per_frame": 0.0, "per_object": 1.0, "both": 0.5}[options.centring]
+    cut = np.where(fixed[:, None, None], per_object, per_frame)
+    moved = cut if curve.offset is None else cut + curve.offset / scale
+    return moved.astype(np.float32), cut.astype(np.float32)
+
+
+def trails(curve: LightCurve, scale: float) -> NDArray[np.float32] | None:
+    """Trail vectors (n, T, 2) [px] along the direction of motion; None without trails."""
+    if curve.trail is None or not np.any(curve.trail):
+        return None
+    direction = np.zeros((*curve.trail.shape, 2))
+    if curve.offset is not None and curve.offset.shape[1] > 1:
+        direction = np.gradient(curve.offset, axis=1)
+    length = np.linalg.norm(direction, axis=2, keepdims=True)
+    unit = np.divide(direction, length, out=np.zeros_like(direction), where=length > 0)
+    unit[..., 0] = np.where(length[..., 0] > 0, unit[..., 0], 1.0)
+    return np.asarray(unit * curve.trail[..., None] / scale, np.float32)
+
+
+def galaxies(
+    host: Host, source: Source, label: str, params: Params, bands: tuple[str, ...], half_stamp: float, seeds: Seeds, n: int
+) -> Galaxies:
+    """Draws which objects have a galaxy, the galaxies, and where they lie under the source.
+
+    Parameters
+    ----------
+    half_stamp : float, arcsec
+        Half the side of the stamp: chance alignments are uniform over it.
+    """
+    policy = source.host_policy
+    rng = seeds.rng("host")
+    present = rng.random(n) < policy.fraction
+    redshift = None
+    if policy.redshift is not None:
+        if policy.redshift not in params:
+            raise SimulationError(
+                f"source {label!r}: host_policy.redshift {policy.redshift!r}",
+                f"params hold {', '.join(sorted(params))}",
+                "name one of these columns or None",
+            )
+        redshift = np.asarray(params[policy.redshift], np.float64)
+    host_params = host.sample(n, rng, redshift)
+    chance = rng.uniform(-half_stamp, half_stamp, (n, 2))
+    light = -host.offsets(host_params, rng)
+    centre = {"light": light, "chance": chance, "centre": np.zeros((n, 2))}[policy.offset]
+    return Galaxies(present, host_params, centre, host.mag(host_params, bands))

@@ -1,0 +1,3 @@
+from skyreel.testing import check_plugin
+
+test_kilonova = check_plugin("kilonova")

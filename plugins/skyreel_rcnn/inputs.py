@@ -1,0 +1,247 @@
+"""What the network reads from movies: checks against the task, batches as tensors, the order of training objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skyreel.errors import BandError, DataError
+from skyreel.exposures import Exposures
+from skyreel.interfaces import MovieStore, Task
+from skyreel.movies import Movies
+from skyreel.seeding import Seeds
+from skyreel.sequences import Sequences, alert_window, build_sequences
+
+
+def in_task_bands(exposures: Exposures, task: Task) -> Exposures:
+    """The same exposures with `band` indexing the task's bands.
+
+    Raises
+    ------
+    BandError
+        For a band in use that the task does not hold.
+    """
+    if exposures.bands == task.bands:
+        return exposures
+    place = np.array([task.bands.index(band) if band in task.bands else -1 for band in exposures.bands])
+    band = place[exposures.band]
+    strange = exposures.mask & (band < 0)
+    if strange.any():
+        names = sorted({exposures.bands[k] for k in np.unique(exposures.band[strange])})
+        raise BandError("classifying", f"images in {', '.join(names)}", f"this model knows {', '.join(task.bands)}: mask those frames")
+    return Exposures(task.bands, **{name: column for name, column in vars(exposures).items() if name != "bands"}).replace(
+        band=np.where(exposures.mask, band, 0)
+    )
+
+
+def fitted(movies: Movies, task: Task) -> Movies:
+    """The movies as the task wants them: frames that cannot be used masked, bands in the task's order.
+
+    Raises
+    ------
+    DataError
+        For stamps of another size or number of channels.
+    BandError
+        For a band in use that the task does not hold.
+    """
+    wanted = (len(task.channels), task.stamp_size, task.stamp_size)
+    if movies.pixels.shape[2:] != wanted:
+        found = f"movies with (channels, height, width) {movies.pixels.shape[2:]}"
+        raise DataError("classifying", found, f"this model asks for {wanted}: cut the stamps to {task.stamp_size} px")
+    usable = movies.frame_mask & movies.reported.mask
+    reported = in_task_bands(movies.reported.replace(mask=usable), task)
+    return Movies(movies.pixels, movies.pixel_mask, usable, reported, movies.label, movies.object_id, movies.first_detection, movies.truth)
+
+
+class Batch(NamedTuple):
+    """Sequences of n objects as tensors: V valid steps of all objects together, S steps at most.
+
+    Attributes
+    ----------
+    stacks : float32 (V, n_w, C, H, W)
+    dt : float32 (V, n_w), d
+    conditions : float32 (V, n_w, K)
+    mask : bool (n, S)
+        True for the valid steps, which lead every row.
+    label : int64 (n,)
+        Index of the class.
+    """
+
+    stacks: Tensor
+    dt: Tensor
+    conditions: Tensor
+    mask: Tensor
+    label: Tensor
+
+
+def as_batch(sequences: Sequences, label: NDArray[np.int64]) -> Batch:
+    """Valid steps of `sequences` as tensors."""
+    kept = sequences.mask
+    arrays = (sequences.stacks[kept], sequences.dt[kept], sequences.conditions[kept], kept, label)
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+
+
+def labelled(movies: Movies, task: Task) -> Batch:
+    """Complete stacks within the alert window, with labels; what the loss is computed on."""
+    cut = alert_window(fitted(movies, task), task.sequence)
+    return as_batch(build_sequences(cut, task.sequence), class_index(movies.label, task.classes))
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Several batches as one."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.mask.shape[1] for part in parts)
+    masks = [torch.nn.functional.pad(part.mask, (0, width - part.mask.shape[1])) for part in parts]
+    columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in Batch._fields if name != "mask"}
+    return Batch(mask=torch.cat(masks), **columns)
+
+
+def class_index(label: NDArray[np.str_], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Place of every label in `classes`; DataError for a label that is none of them."""
+    index = np.full(len(label), -1, np.int64)
+    for k, name in enumerate(classes):
+        index[label == name] = k
+    if (index < 0).any():
+        names = sorted(set(map(str, label[index < 0])))
+        raise DataError("training", f"objects labelled {names}", f"the classes are {', '.join(classes)}: leave the others out")
+    return index
+
+
+def oriented(stacks: Tensor, element: Tensor) -> Tensor:
+    """Every stack turned and mirrored by its element of the square's symmetry group D4.
+
+    Parameters
+    ----------
+    stacks : (V, ..., H, H)
+    element : int64 (V,)
+        0..3: quarter turns; 4..7: the same, mirrored.
+    """
+    out = torch.empty_like(stacks)
+    for k in range(8):
+        rows = element == k
+        turned = torch.rot90(stacks[rows], k % 4, (-2, -1))
+        out[rows] = turned.flip(-1) if k >= 4 else turned
+    return out
+
+
+class Sampler:
+    """Which objects make up each step's batch: a function of (seed, step) alone.
+
+    Objects are drawn without replacement: each class (or, unless `balanced`, the whole set) is walked in a random
+    order that is drawn anew after every pass.
+
+    Parameters
+    ----------
+    label : int (N,)
+        Class of every object.
+    batch_size : int
+    seeds : Seeds
+    balanced : bool
+        True: classes take turns, so that all are equally frequent.
+
+    Raises
+    ------
+    DataError
+        Without objects.
+    """
+
+    def __init__(self, label: NDArray[np.int64], batch_size: int, seeds: Seeds, balanced: bool) -> None:
+        if not len(label):
+            raise DataError("training", "an empty set of movies", "simulate or read some first")
+        self.groups = [np.flatnonzero(label == k) for k in np.unique(label)] if balanced else [np.arange(len(label))]
+        self.batch_size, self.seeds = batch_size, seeds
+        self._orders: dict[int, tuple[int, NDArray[np.intp]]] = {}
+
+    def rows(self, step: int) -> NDArray[np.intp]:
+        """Objects (batch_size,) of one step."""
+        draw = step * self.batch_size + np.arange(self.batch_size)
+        group, rank = draw % len(self.groups), draw // len(self.groups)
+        return np.array([self._object(int(g), int(k)) for g, k in zip(group, rank, strict=True)], np.intp)
+
+    def _object(self, group: int, rank: int) -> int:
+        tour, place = divmod(rank, len(self.groups[group]))
+        if self._orders.get(group, (-1, None))[0] != tour:
+            rng = self.seeds.child(f"group-{group}/tour-{tour}").rng("order")
+            self._orders[group] = tour, rng.permutation(self.groups[group])
+        return int(self._orders[group][1][place])
+
+
+@dataclass(frozen=True)
+class Share:
+    """A store and the objects it gives to every batch."""
+
+    store: MovieStore
+    sampler: Sampler
+
+
+@dataclass(frozen=True)
+class TrainingStream:
+    """Batches by step.
+
+    Parameters
+    ----------
+    shares : sequence of Share
+        Stores that every batch is mixed from.
+    task : Task
+    seeds : Seeds
+    augment : bool
+        Give every object a random orientation at every step.
+    """
+
+    shares: Sequence[Share]
+    task: Task
+    seeds: Seeds
+    augment: bool
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step: a function of (seed, step) alone."""
+        batch = joined([labelled(share.store.take(share.sampler.rows(step)), self.task) for share in self.shares])
+        if not self.augment:
+            return batch
+        drawn = Seeds(self.seeds.root, self.seeds.stream, step).rng("orientation").integers(0, 8, len(batch.mask))
+        element = torch.from_numpy(drawn)[:, None].expand(batch.mask.shape)[batch.mask]
+        return batch._replace(stacks=oriented(batch.stacks, element))
+
+    def between(self, first: int, last: int, executor: Executor) -> Iterator[Batch]:
+        """Batches of the steps first..last - 1, each made in `executor` while the one before is in use."""
+        if first >= last:
+            return
+        ahead = executor.submit(self.batch, first)
+        for step in range(first, last):
+            batch = ahead.result()
+            if step + 1 < last:
+                ahead = executor.submit(self.batch, step + 1)
+            yield batch
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """At most `largest` objects of a store (the same at every pass), in batches.
+
+    Parameters
+    ----------
+    store : MovieStore
+    task : Task
+    seeds : Seeds
+    largest : int
+    batch_size : int
+    """
+
+    store: MovieStore
+    task: Task
+    seeds: Seeds
+    largest: int
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.seeds.rng("validation").permutation(len(self.store))[: self.largest]
+        for start in range(0, len(order), self.batch_size):
+            yield labelled(self.store.take(np.sort(order[start : start + self.batch_size])), self.task)

@@ -1,0 +1,66 @@
+"""What every light curve does first: check its epochs, fold them with a period, pick one value per band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyreel.errors import BandError, ConfigError, DataError
+from skyreel.interfaces import Array, Params
+
+ROWS = 2048
+"""Objects evaluated at once: their temporaries stay in the processor's cache."""
+
+
+def check_epochs(who: str, params: Params, mjd: Array, band: NDArray[np.int8], bands: tuple[str, ...]) -> None:
+    """Raises unless `mjd` and `band` are (n, T) for the n rows of `params`.
+
+    Raises
+    ------
+    DataError
+        Wrong shapes, or an MJD that is not finite.
+    BandError
+        A band index outside `bands`.
+    """
+    n = len(next(iter(params.values())))
+    if mjd.ndim != 2 or mjd.shape != band.shape or len(mjd) != n:
+        raise DataError(
+            f"{who}.light_curve", f"mjd {mjd.shape}, band {band.shape}, {n} objects", "hand in mjd and band as (objects, epochs)"
+        )
+    if not np.isfinite(mjd).all():
+        raise DataError(f"{who}.light_curve", "an MJD that is not finite", "fill masked epochs with any finite date")
+    if band.size and not (band.min() >= 0 and band.max() < len(bands)):
+        raise BandError(f"{who}.light_curve", f"band index {band.min()}..{band.max()}", f"indices count into {', '.join(bands)}")
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """Slices of at most `ROWS` objects that cover 0..n-1."""
+    return (slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS))
+
+
+def fold(mjd: Array, epoch: Array, period: Array) -> Array:
+    """Phase in [0, 1): (n, T) from mjd (n, T) [d], epoch of phase 0 (n,) [MJD] and period (n,) [d]."""
+    cycles = (mjd - epoch[:, None]) / period[:, None]
+    cycles -= np.floor(cycles)
+    return cycles
+
+
+def by_band(values: Array, band: NDArray[np.int8]) -> Array:
+    """Values (n, B) or (B,) looked up at band (n, T): an (n, T) array."""
+    if values.ndim == 1:
+        return values[band]
+    return np.take_along_axis(values, band.astype(np.intp), axis=1)
+
+
+def check_fraction(who: str, name: str, value: float) -> None:
+    """Raises ConfigError unless 0 <= value <= 1."""
+    if not 0.0 <= value <= 1.0:
+        raise ConfigError(f"{who}.{name}", str(value), "choose a number from 0 to 1")
+
+
+def check_positive(who: str, name: str, value: float) -> None:
+    """Raises ConfigError unless value > 0."""
+    if not value > 0.0:
+        raise ConfigError(f"{who}.{name}", str(value), "choose a positive number")

@@ -1,0 +1,43 @@
+"""Settings all tests share: one thread, reproducible property tests, the real data's folder, a count of real-data tests."""
+
+import os
+from pathlib import Path
+
+# before anything imports torch or numpy: tests run beside each other, and sums must not depend on the number of threads
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("skyreel", deadline=None, derandomize=True)
+settings.load_profile("skyreel")
+
+
+def find_data() -> Path | None:
+    """$SKYREEL_TEST_DATA, else ../shared/data beside the checkout; None where neither is a folder."""
+    places = [Path(os.environ["SKYREEL_TEST_DATA"])] if os.environ.get("SKYREEL_TEST_DATA") else []
+    places.append(ROOT.parent / "shared" / "data")
+    return next((place.resolve() for place in places if place.is_dir()), None)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data; the test is skipped where there is none."""
+    found = find_data()
+    if found is None:
+        pytest.skip("no real data: neither $SKYREEL_TEST_DATA nor ../shared/data is a folder")
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many real-data tests ran: a run that skipped them all looks like one that passed them all."""
+
+    def count(outcome: str, when: str | None = None) -> int:
+        reports = terminalreporter.stats.get(outcome, [])
+        return sum("real_data" in report.keywords and when in (None, report.when) for report in reports)
+
+    ran = count("passed", "call") + count("failed", "call")
+    terminalreporter.write_line(f"real-data tests: {ran} ran, {count('skipped')} skipped (data: {find_data() or 'not found'})")
