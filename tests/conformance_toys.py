@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 
 from skyreel.errors import BandError, DataError, ModelError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF, Camera, Classifier, Detector, Effect, Host, LightCurve, Predictions, Source, Survey, Task
-from skyreel.sequences import SequenceOptions
+from skyreel.preprocessing import SequenceOptions
 from skyreel.testing import toy_exposures
 
 FIELDS = 20
@@ -96,6 +95,8 @@ class Photons(Effect):
     stage = "electrons"
 
     def apply(self, pixels, bits, exposures, generator):
+        import torch
+
         return torch.poisson(pixels, generator=generator), bits
 
 
@@ -104,6 +105,8 @@ class ReadNoise(Effect):
     stage = "electrons"
 
     def apply(self, pixels, bits, exposures, generator):
+        import torch
+
         sigma = torch.from_numpy(exposures.read_noise)[:, :, None, None, None]
         return pixels + sigma * torch.randn(pixels.shape, generator=generator), bits
 

@@ -5,7 +5,7 @@ import numpy as np
 from skyreel.exposures import DTYPES, Exposures
 from skyreel.interfaces import Task, TrainerOptions
 from skyreel.movies import Movies
-from skyreel.sequences import SequenceOptions
+from skyreel.preprocessing import SequenceOptions
 from skyreel_rcnn.classifier import RCNN
 
 CLASSES = ("non_variable", "asteroid")

@@ -1,6 +1,5 @@
 """The conformance kit passes correct components and names the sentence of the contract that a broken one breaks."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import conformance_toys as toys
 import numpy as np
 import pytest
 
-from skyreel.errors import PluginError
+from skyreel.errors import DataError, PluginError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import CLASSES, LightCurve
 from skyreel.registry import KINDS
@@ -309,9 +308,8 @@ BROKEN = {
     [pytest.param(kind, cls, label, id=f"{kind}-{label}-{cls.__name__}") for kind in BROKEN for cls, label in BROKEN[kind].items()],
 )
 def test_a_broken_component_fails_the_check_of_its_kind(kind: str, cls: type, label: str) -> None:
-    with pytest.raises(Exception) as caught:  # noqa: PT011, B017  the exposures' check raises a DataError of its own
+    with pytest.raises((AssertionError, DataError)):  # Exposures.check, called by a check, raises DataError
         CHECKS[kind][label](cls())
-    assert isinstance(caught.value, AssertionError) or "exposures.mjd" in str(caught.value)
 
 
 def test_every_check_has_a_component_that_fails_it() -> None:
@@ -345,13 +343,6 @@ def test_check_plugin_is_one_line_for_an_outside_author(tmp_path: Path) -> None:
     expected = 1 + sum(3 + len(CHECKS[kind]) for kind in ("survey", "source"))
     assert f"{expected} passed" in done.stdout
     assert "test_toy[source-toy_flare-window]" in done.stdout
-
-    shown = subprocess.run(
-        [sys.executable, "-m", "skyreel.cli", "plugins", "--json"], capture_output=True, text=True, env=environment, check=False
-    )
-    toy = next(plugin for plugin in json.loads(shown.stdout)["plugins"] if plugin["name"] == "toy")
-    assert toy["distribution"] == "skyreel-toy 0.1"
-    assert toy["components"][0]["options"] == [{"name": "epochs", "type": "int", "default": 20, "unit": None}]
 
 
 def test_a_heavy_import_fails_the_light_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skyreel.errors import ConfigError
 from skyreel.interfaces import CLASSES, Task
-from skyreel.sequences import SequenceOptions
+from skyreel.preprocessing import SequenceOptions
 from skyreel_rcnn.classifier import RCNN
 from skyreel_rcnn.layers import BatchRenorm
 from skyreel_rcnn.network import ConvUnit, Network, fold

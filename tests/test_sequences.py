@@ -15,16 +15,9 @@ from skyreel.exposures import DTYPES, Exposures
 from skyreel.interfaces import PixelBits
 from skyreel.movies import Movies, Truth
 from skyreel.photometry import psf_flux, psf_image
-from skyreel.sequences import (
-    CONDITIONS,
-    SequenceOptions,
-    SequenceState,
-    advance,
-    alert_window,
-    build_sequences,
-    initial_sequence_state,
-    n_conditions,
-)
+from skyreel.preprocessing import CONDITIONS, SequenceOptions, n_conditions
+from skyreel.sequences import alert_window, build_sequences
+from skyreel.stepwise import SequenceState, advance, initial_sequence_state
 
 CONF = Path(__file__).parents[1] / "conf" / "sequence"
 BANDS = ("g", "r", "i")

@@ -221,7 +221,7 @@ def test_options_out_of_range_are_named(overrides: list[str], text: str) -> None
 
 
 def test_a_band_the_source_does_not_know_is_named() -> None:
-    sim = simulation("source=[cepheid]", "survey.bands=[g]")
+    sim = simulation("source=[cepheid]", "survey.filters=[g]")
     source = sim.sources["cepheid"]
     type(source).bands, kept = ("r", "i"), type(source).bands
     try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from skyreel.movies import Movies
-    from skyreel.sequences import SequenceOptions
+    from skyreel.preprocessing import SequenceOptions
 
 Array = NDArray[np.float64]
 Params = dict[str, NDArray[Any]]
@@ -513,7 +513,7 @@ class Classifier(ABC):
         state
             As `initial_state` or the previous `step` returned; it is not changed.
         frame : (n, C, H, W)
-            Raw ADU.
+            Raw ADU; NaN marks a pixel without data.
         exposure : Exposures, (n, 1)
             Reported conditions; objects whose mask is False keep their state and receive NaN.
 

@@ -16,8 +16,10 @@ from skyreel.errors import ConfigError, DataError, ModelError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import Classifier, MovieStore, PixelBits, Predictions, Task, TrainerOptions
 from skyreel.movies import Movies
+from skyreel.preprocessing import n_conditions
 from skyreel.seeding import Seeds
-from skyreel.sequences import Sequences, advance, build_sequences, initial_sequence_state, n_conditions
+from skyreel.sequences import Sequences, build_sequences
+from skyreel.stepwise import advance, initial_sequence_state
 from skyreel_rcnn.files import load_weights
 from skyreel_rcnn.inputs import Sampler, Share, TrainingStream, ValidationSet, as_batch, class_index, fitted, in_task_bands
 from skyreel_rcnn.layers import freeze_statistics

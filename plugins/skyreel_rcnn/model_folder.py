@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skyreel.errors import ModelError, SkyreelError
 from skyreel.interfaces import Task
-from skyreel.sequences import SequenceOptions
+from skyreel.preprocessing import SequenceOptions
 from skyreel_rcnn.files import read_tensors, sha256, versions, write_json, write_tensors
 
 FORMAT_VERSION = 1

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from skyreel.errors import DataError, ModelError
-from skyreel.sequences import SequenceState
+from skyreel.stepwise import SequenceState
 
 DIGEST = 32
 """Bytes of SHA-256 ahead of the arrays: a flipped bit is told from a state."""

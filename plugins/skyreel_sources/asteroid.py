@@ -51,7 +51,7 @@ class Asteroid(StarLike):
 
     triggers: ClassVar[bool] = True
 
-    epoch: str = "nearest"
+    epoch: str = "uniform"
     trail_rate: float = field(default=0.0, metadata={"unit": "arcsec / h"})
     exptime: float = field(default=86.0, metadata={"unit": "s"})
 

@@ -64,7 +64,7 @@ class Supernova(Source):
 
     triggers: ClassVar[bool] = True
 
-    fraction_ia: float = 0.5
+    fraction_ia: float = 0.22
     redshift_max: float = 0.6
     host_fraction: float = 0.5
     acceptance_mag: float | None = field(default=22.8, metadata={"unit": "mag"})

@@ -21,7 +21,7 @@ from skyreel.movies import Movies
 from skyreel.options import typed_options
 from skyreel.plugin import plugins
 from skyreel.seeding import BLOCK
-from skyreel.sequences import SequenceOptions
+from skyreel.preprocessing import SequenceOptions
 from skyreel.simulate.chain import Simulation
 from skyreel.simulate.dates import WindowRule
 from skyreel.simulate.options import SimulationOptions

@@ -9,7 +9,7 @@ import numpy as np
 from skyreel.exposures import Exposures
 from skyreel.interfaces import Task
 from skyreel.movies import Movies
-from skyreel.sequences import SequenceOptions
+from skyreel.preprocessing import SequenceOptions
 
 PIXEL_SCALE = 0.27
 """arcsec / px"""

@@ -14,7 +14,7 @@ from skyreel.interfaces import Classifier, MovieStore, Task, TrainerOptions, cla
 from skyreel.movie_files import MovieFolder
 from skyreel.options import typed_options
 from skyreel.plugin import plugins
-from skyreel.sequences import SequenceOptions
+from skyreel.preprocessing import SequenceOptions
 from skyreel.simulate.run import build, simulate_movies, simulation_config
 from skyreel.verbs.scoring import score_and_report
 from skyreel.verbs.subset import Subset
