@@ -10,8 +10,8 @@ import pytest
 
 from skyreel.hydra_glue import compose
 from skyreel.interfaces import CLASSES, TrainerOptions
-from skyreel.registry import typed
 from skyreel.preprocessing import SequenceOptions
+from skyreel.registry import typed
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = ("core", "plugins", "surveys")

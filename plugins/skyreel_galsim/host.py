@@ -9,9 +9,9 @@ from functools import lru_cache
 import galsim
 import numpy as np
 from numpy.typing import NDArray
+
 from skyreel.errors import BandError, ConfigError, DataError
 from skyreel.interfaces import Host, Params
-
 from skyreel_galsim.images import galaxy_image, profile
 
 Array = NDArray[np.float64]
@@ -116,7 +116,9 @@ class GalSimHost(Host):
         if self.count_slope <= 0 or self.size_scatter < 0:
             raise ConfigError("host.count_slope, size_scatter", f"{self.count_slope}, {self.size_scatter}", "use positive values")
         if min(self.disc_fraction, self.dev_fraction) < 0 or self.disc_fraction + self.dev_fraction > 1:
-            raise ConfigError("host.disc_fraction, dev_fraction", f"{self.disc_fraction}, {self.dev_fraction}", "their sum may not exceed 1")
+            raise ConfigError(
+                "host.disc_fraction, dev_fraction", f"{self.disc_fraction}, {self.dev_fraction}", "their sum may not exceed 1"
+            )
 
     def sample(self, n: int, rng: np.random.Generator, redshift: Array | None = None) -> Params:
         """Parameters of n galaxies; `redshift` (n,) fixes their redshift where it is not NaN.

@@ -9,22 +9,18 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
+
 from skyreel.errors import ConfigError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF
 from skyreel.seeding import Seeds
 from skyreel.simulate.psf_basis import FWHM_PER_SIGMA, WidthBasis, gaussian_fit_fwhm, pixel_axis
+from skyreel_psf.shared import REFERENCE, check_range, shape_draws, width_grid
 
 Array = NDArray[np.float64]
 
-WIDTHS_PER_EFOLD = 24
-"""Sampled widths per factor e: steps of 4 % keep the cubic splines below 1e-5 of the peak."""
-
-REFERENCE = (48, 2)
-"""Size [px] and oversampling on which the basis is chosen."""
-
-CCD_NUMBERS = 1000
-"""More than any camera's CCDs: makes one number of field and CCD."""
+TYPICAL_SHEAR = 0.05
+"""Shear of an elliptical star (e = 0.1), for the tolerance of the basis."""
 
 
 def gaussian(fwhm: float, size: int, oversample: int) -> Array:
@@ -73,7 +69,7 @@ def moffat(fwhm: float, beta: float, size: int, oversample: int) -> Array:
 def _profile_widths(fwhm_min: float, fwhm_max: float) -> Array:
     # Fits widen the profile by the pixel (0.7 px in quadrature) and by its wings (some 10 % at most).
     low, high = 0.9 * np.sqrt(max(fwhm_min**2 - 0.6, 0.1)), 1.15 * fwhm_max
-    return np.geomspace(low, high, 2 + int(WIDTHS_PER_EFOLD * np.log(high / low)))
+    return width_grid(low, high)
 
 
 @lru_cache(maxsize=8)
@@ -107,12 +103,6 @@ class _Moffat:
         return moffat(fwhm, self.beta, size, oversample)
 
 
-def check_range(who: str, fwhm_min: float, fwhm_max: float) -> None:
-    """Raises ConfigError unless 1.3 <= fwhm_min < fwhm_max: no star is narrower than a pixel [px]."""
-    if not 1.3 <= fwhm_min < fwhm_max <= 50:
-        raise ConfigError(f"{who}.fwhm_min, fwhm_max", f"{fwhm_min}, {fwhm_max}", "they must satisfy 1.3 <= fwhm_min < fwhm_max <= 50 px")
-
-
 @dataclass
 class Gaussian(PSF):
     """Circular Gaussian whose Gaussian-fit width on the stamp is `Exposures.psf_fwhm`.
@@ -127,7 +117,7 @@ class Gaussian(PSF):
     fwhm_max: float = field(default=16.0, metadata={"unit": "px"})
 
     def __post_init__(self) -> None:
-        check_range("psf", self.fwhm_min, self.fwhm_max)
+        check_range(self.fwhm_min, self.fwhm_max)
 
     def basis(self, scale: float, size: int, oversample: int) -> Array:
         """Basis images (J, M, M); widths are in px, so `scale` plays no role."""
@@ -172,7 +162,7 @@ class Moffat(PSF):
     fwhm_max: float = field(default=16.0, metadata={"unit": "px"})
 
     def __post_init__(self) -> None:
-        check_range("psf", self.fwhm_min, self.fwhm_max)
+        check_range(self.fwhm_min, self.fwhm_max)
         if not self.beta > 1.5:
             raise ConfigError("psf.beta", str(self.beta), "use at least 1.5: flatter wings hold most light outside the stamp")
         for name in ("ellipticity", "ellipticity_ccd"):
@@ -181,7 +171,7 @@ class Moffat(PSF):
 
     def basis(self, scale: float, size: int, oversample: int) -> Array:
         """Basis images (J, M, M); widths are in px, so `scale` plays no role."""
-        return _images(_Moffat(self.beta), self.fwhm_min, self.fwhm_max, 0.05, size, oversample)
+        return _images(_Moffat(self.beta), self.fwhm_min, self.fwhm_max, TYPICAL_SHEAR, size, oversample)
 
     def coefficients(self, exposures: Exposures, seeds: Seeds | None = None) -> Array:
         """Weights (n, T, J) for `exposures.psf_fwhm`; round stars without seeds.
@@ -191,13 +181,10 @@ class Moffat(PSF):
         DataError
             For a width outside fwhm_min..fwhm_max.
         """
-        shear = None if seeds is None else np.stack([self._shear(exposures, seeds, name) for name in ("g1", "g2")], axis=-1)
-        family = _family(_Moffat(self.beta), self.fwhm_min, self.fwhm_max, 0.05)
+        family = _family(_Moffat(self.beta), self.fwhm_min, self.fwhm_max, TYPICAL_SHEAR)
+        shear = None
+        if seeds is not None:
+            # e = 1 - b/a is twice the shear, and its square is shared by two components.
+            common, local = (0.5 * np.sqrt(0.5) * np.full(2, e) for e in (self.ellipticity, self.ellipticity_ccd))
+            shear = shape_draws(exposures, seeds, common, local)
         return family.coefficients(exposures.psf_fwhm, exposures.mask, "psf moffat", shear)
-
-    def _shear(self, exposures: Exposures, seeds: Seeds, component: str) -> Array:
-        # e = 1 - b/a is twice the shear, and its square is shared by two components.
-        place = exposures.field.astype(np.int64) * CCD_NUMBERS + exposures.ccd
-        common = self.ellipticity * seeds.exposure_normal(exposures.exposure_id, f"psf_{component}")
-        local = self.ellipticity_ccd * seeds.exposure_normal(place, f"psf_ccd_{component}")
-        return 0.5 * np.sqrt(0.5) * (common + local)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from skyreel.simulate.psf_basis import FWHM_PER_SIGMA
-
 from skyreel_psf.empirical import CORE_RADIUS, SHAPE_FWHM, Stars, sampled
 
 Array = NDArray[np.float64]

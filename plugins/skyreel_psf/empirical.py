@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
+
 from skyreel.errors import ConfigError, DatasetError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF
 from skyreel.seeding import Seeds
 from skyreel.simulate.psf_basis import WidthBasis, gaussian_fit_fwhm, pixel_axis
+from skyreel_psf.shared import REFERENCE, check_range, shape_draws, width_grid
 
 Array = NDArray[np.float64]
 
@@ -24,17 +26,11 @@ CORE_RADIUS = 10.0
 SHAPE_FWHM = 4.0
 """Width [px] at which the departures of single stars are stored."""
 
-WIDTHS_PER_EFOLD = 24
-"""Sampled widths per factor e, as for the analytic profiles."""
+TOLERANCE = 1e-3
+"""Largest error of the basis relative to the peak: the averages are known to some 4e-3."""
 
-REFERENCE = (48, 2)
-"""Size [px] and oversampling on which the basis is chosen."""
-
-TOLERANCE = 4e-4
-"""Largest error of the basis relative to the peak."""
-
-CCD_NUMBERS = 1000
-"""More than any camera's CCDs: makes one number of field and CCD."""
+SHAPE_WEIGHT = 0.15
+"""What an error of a departure counts beside one of the average: its own shape is known less well."""
 
 
 @dataclass(frozen=True)
@@ -128,20 +124,22 @@ def _stars(path: str) -> Stars:
 def _sampled_families(path: str, fwhm_min: float, fwhm_max: float, size: int, oversample: int) -> Array:
     stars = _stars(path)
     widths = _grid(fwhm_min, fwhm_max)
-    return np.stack([np.concatenate([stars.mean(w, size, oversample)[None], stars.departures(w, size, oversample)]) for w in widths], axis=1)
+    return np.stack(
+        [np.concatenate([stars.mean(w, size, oversample)[None], stars.departures(w, size, oversample)]) for w in widths], axis=1
+    )
 
 
 def _grid(fwhm_min: float, fwhm_max: float) -> Array:
     # Magnification scales the Gaussian-fit width, except for the fixed radius of the fit: a margin covers that.
     low, high = 0.9 * fwhm_min, 1.25 * fwhm_max
-    return np.geomspace(low, high, 2 + int(WIDTHS_PER_EFOLD * np.log(high / low)))
+    return width_grid(low, high)
 
 
 @lru_cache(maxsize=4)
 def _family(path: str, fwhm_min: float, fwhm_max: float) -> WidthBasis:
     families = _sampled_families(path, fwhm_min, fwhm_max, *REFERENCE)
     stars = _stars(path)
-    typical = np.hypot(stars.exposure_rms, stars.ccd_rms)
+    typical = SHAPE_WEIGHT * np.hypot(stars.exposure_rms, stars.ccd_rms)
     return WidthBasis.fit(gaussian_fit_fwhm(families[0], REFERENCE[1]), families, TOLERANCE, tuple(typical))
 
 
@@ -171,14 +169,11 @@ class Empirical(PSF):
 
     diversity: float = 1.0
     path: str = ""
-    fwhm_min: float = field(default=1.5, metadata={"unit": "px"})
-    fwhm_max: float = field(default=16.0, metadata={"unit": "px"})
+    fwhm_min: float = field(default=1.8, metadata={"unit": "px"})
+    fwhm_max: float = field(default=14.0, metadata={"unit": "px"})
 
     def __post_init__(self) -> None:
-        if not 1.3 <= self.fwhm_min < self.fwhm_max <= 50:
-            raise ConfigError(
-                "psf.fwhm_min, fwhm_max", f"{self.fwhm_min}, {self.fwhm_max}", "they must satisfy 1.3 <= fwhm_min < fwhm_max <= 50 px"
-            )
+        check_range(self.fwhm_min, self.fwhm_max)
         if not 0 <= self.diversity <= 2:
             raise ConfigError("psf.diversity", str(self.diversity), "it must lie in [0, 2]")
 
@@ -197,11 +192,6 @@ class Empirical(PSF):
         amplitudes = None
         if seeds is not None:
             stars = _stars(self.path)
-            place = exposures.field.astype(np.int64) * CCD_NUMBERS + exposures.ccd
-            parts = [
-                common * seeds.exposure_normal(exposures.exposure_id, f"psf_{k}") + local * seeds.exposure_normal(place, f"psf_ccd_{k}")
-                for k, (common, local) in enumerate(zip(stars.exposure_rms, stars.ccd_rms, strict=True))
-            ]
-            amplitudes = self.diversity * np.stack(parts, axis=-1)
+            amplitudes = self.diversity * shape_draws(exposures, seeds, stars.exposure_rms, stars.ccd_rms)
         family = _family(self.path, self.fwhm_min, self.fwhm_max)
         return family.coefficients(exposures.psf_fwhm, exposures.mask, "psf empirical", amplitudes)

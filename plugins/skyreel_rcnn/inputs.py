@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -89,8 +89,15 @@ def as_batch(sequences: Sequences, label: NDArray[np.int64]) -> Batch:
 
 
 def labelled(movies: Movies, task: Task) -> Batch:
-    """Complete stacks within the alert window, with labels; what the loss is computed on."""
-    cut = alert_window(fitted(movies, task), task.sequence)
+    """Complete stacks with labels: what the loss is computed on.
+
+    Movies of at most ``max_images`` usable images are used whole (the simulation has chosen their dates), longer ones
+    are cut to their alert window.
+    """
+    movies = fitted(movies, task)
+    whole = movies.frame_mask.sum(axis=1) <= task.sequence.max_images
+    first = np.where(whole, -1, movies.first_detection).astype(np.int32)
+    cut = alert_window(replace(movies, first_detection=first), task.sequence)
     return as_batch(build_sequences(cut, task.sequence), class_index(movies.label, task.classes))
 
 

@@ -126,8 +126,16 @@ def alerted(survey: Survey, source: Source, label: str, n: int, seeds: Seeds, ru
     exposures = Exposures.concatenate([part for part, _, _ in kept])
     params = {name: np.concatenate([p[name] for _, p, _ in kept]) for name in kept[0][1]}
     first = np.concatenate([f for _, _, f in kept])
-    start = np.maximum(first - rule.before_alert, 0)
+    start = np.maximum(first - _images_before(n, seeds, rule, options), 0)
     return Dates(exposures.window(start, rule.max_images), (first - start).astype(np.int32), params)
+
+
+def _images_before(n: int, seeds: Seeds, rule: WindowRule, options: SimulationOptions) -> NDArray[np.intp]:
+    """Images (n,) kept before the first alert; never so many that the alert itself would be cut off."""
+    rng = seeds.rng("window")
+    early = rng.random(n) < 0.5
+    extra = np.where(early, rng.integers(0, options.extra_before + 1, n), 0)
+    return np.asarray(np.minimum(rule.before_alert + extra, rule.max_images - 1), np.intp)
 
 
 def borrowed(survey: Survey, triggers: Mapping[str, Source], n: int, seeds: Seeds, rule: WindowRule, options: SimulationOptions) -> Dates:

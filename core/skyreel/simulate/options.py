@@ -31,6 +31,9 @@ class SimulationOptions:
         registered images), or either for half of the objects of every class.
     min_images : int
         Shortest movie kept; an alert so late that fewer images exist is proposed again.
+    extra_before : int
+        Half of the objects of every class start up to this many images earlier (uniform), so that a network also sees
+        long sequences; the classes' lengths stay alike. 0 is the paper's text.
     window : bool
         True: the dates of section 3.1 of the paper (five images before the first alert, other classes borrow the
         dates of such an object). False: every exposure of the field.
@@ -47,6 +50,7 @@ class SimulationOptions:
     sky_jitter: float = 0.0
     centring: str = "per_frame"
     min_images: int = 5
+    extra_before: int = 0
     window: bool = True
     oversample: int = 2
     max_rounds: int = 200
@@ -57,6 +61,8 @@ class SimulationOptions:
         for name in ("zero_point_jitter", "zero_point_scatter", "psf_width_jitter", "psf_width_scatter", "sky_jitter"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"simulation.{name}", str(getattr(self, name)), "it must lie in [0, 1)")
+        if self.extra_before < 0:
+            raise ConfigError("simulation.extra_before", str(self.extra_before), "it must be 0 or more")
         for name in ("min_images", "oversample", "max_rounds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"simulation.{name}", str(getattr(self, name)), "it must be at least 1")

@@ -219,7 +219,7 @@ def _add(
     """Adds the frames `lit` to `out`, those of one orientation together, CHUNK at a time."""
     for turn in np.unique(turns):
         frames = lit & torch.as_tensor(turns == turn, device=out.device)[:, None]
-        for rows in torch.nonzero(frames).split(CHUNK) if frames.any() else ():
+        for rows in torch.split(torch.nonzero(frames), CHUNK) if frames.any() else ():
             at = (rows[:, 0], rows[:, 1])
             smear = None if trail is None else trail[at]
             behind = None if galaxies is None else (galaxies, rows[:, 0])

@@ -35,7 +35,7 @@ def simulation_config(config: Any) -> dict[str, Any]:
     """The part of a run's config that the simulation depends on, as plain containers."""
     plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
     assert isinstance(plain, dict)
-    return {str(key): plain[key] for key in KEYS}
+    return {key: plain.get(key) for key in KEYS}
 
 
 def build(config: Mapping[str, Any]) -> Simulation:
