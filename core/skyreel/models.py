@@ -46,5 +46,4 @@ def load_model(path: str | Path) -> Classifier:
         name = json.loads((folder / "model.json").read_text())["component"]
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ModelError(f"model {folder}", f"model.json cannot be read ({err})", "train or copy the model again") from err
-    cls = plugins().registry.get("classifier", str(name)).load()
-    return cls.load(folder)  # type: ignore[attr-defined, no-any-return]
+    return plugins().registry.load("classifier", str(name)).load(folder)  # type: ignore[attr-defined, no-any-return]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class Stars:
             images = (content["loadings"] @ content["eigenimages"].reshape(-1, side**2)).reshape(-1, side, side)
             rest = {name: content[name] for name in ("fwhm", "wings", "shapes", "exposure_rms", "ccd_rms")}
             return Stars(oversample=int(content["oversample"]), images=images, **rest)
-        except (OSError, ValueError, KeyError) as err:
+        except (OSError, ValueError, KeyError, BadZipFile) as err:
             raise DatasetError(f"PSF file {path}", str(err), "build one with python -m skyreel_psf.build_empirical") from None
 
     def mean(self, fwhm: float, size: int, oversample: int) -> Array:

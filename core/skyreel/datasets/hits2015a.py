@@ -20,7 +20,7 @@ from skyreel.datasets.ragged import READ_ERRORS, Columns, Grid, damaged, join, r
 from skyreel.errors import ConfigError, DatasetError
 from skyreel.exposures import Exposures
 from skyreel.movies import Movies
-from skyreel.options import typed_options
+from skyreel.registry import typed
 
 CLASSES = ("supernova", "rr_lyrae", "eclipsing_binary", "non_variable")
 CAMERA = {
@@ -134,7 +134,7 @@ def read(folder: Path, **options: Any) -> Dataset:
     ConfigError
         For an unknown option.
     """
-    chosen = typed_options("dataset", HitsOptions, options)
+    chosen = typed(HitsOptions, options, "dataset")
     table = _read_table(folder / "conditions.ecsv")
     wanted, optional = _OBJECT | _FRAME | dict.fromkeys(_CONDITIONS, np.float64), _SUPERNOVA
     files = [_class_file(folder, chosen.split, name) for name in CLASSES]

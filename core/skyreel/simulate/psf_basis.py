@@ -24,6 +24,9 @@ FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 FIT_RADIUS = 8.0
 """Radius [px] of the Gaussian fit by which widths of stars on stamps are defined."""
 
+FLUX_WEIGHT = 100.0
+"""What an error of the flux, relative to that of the widest profile, counts beside an error of the peak."""
+
 
 def pixel_axis(size: int, oversample: int) -> Array:
     """Positions of the M = size * oversample samples relative to the centre [native px]."""
@@ -96,7 +99,8 @@ class WidthBasis:
         profiles : (F, W, M, M)
             The profile and its distortions on any sampling that resolves them.
         tolerance : float
-            Largest error in any sample, relative to the peak of the undistorted profile of that width.
+            Largest error in any sample, relative to the peak of the undistorted profile of that width. The flux is held
+            closer.
         amplitudes : tuple of float, F - 1 of them
             Typical size of each distortion: its error counts times this.
 
@@ -114,6 +118,9 @@ class WidthBasis:
             )
         scale = np.array([1.0, *amplitudes])[:, None] / profiles[0].max(axis=(1, 2))
         rows = (profiles.reshape(families, widths, -1) * scale[..., None]).reshape(families * widths, -1)
+        # The total flux rides along as one more, heavy sample: small errors of many samples must not add up.
+        flux = rows.sum(axis=1, keepdims=True)
+        rows = np.hstack([rows, FLUX_WEIGHT * flux / flux.max()])
         left, singular, right = np.linalg.svd(rows, full_matrices=False)
         kept = 1
         residual = rows - np.outer(left[:, 0] * singular[0], right[0])

@@ -174,7 +174,7 @@ def _aliases(images: torch.Tensor, oversample: int, grid: int, deconvolve: bool 
             factor = factor / np.sinc(k / samples)
         axes.append((torch.as_tensor(k % samples, device=images.device), torch.as_tensor(factor, dtype=full.dtype, device=images.device)))
     (iy, fy), (ix, fx) = axes
-    picked = full[..., iy[:, None, :, None], ix[None, :, None, :]]
+    picked: torch.Tensor = full[..., iy[:, None, :, None], ix[None, :, None, :]]
     return picked * fy[:, None, :, None] * fx[None, :, None, :]
 
 
@@ -265,7 +265,8 @@ def _stamps(
             part.addcmul_(term, _phase(turn[:, :1] * fx)[:, None, :])
         total.addcmul_(part, _phase(turn[:, 1:] * fy)[:, :, None])
     lines = torch.fft.ifft(total, dim=1)[:, :size]
-    return torch.fft.irfft(lines, n=grid, dim=2)[:, :, :size]
+    stamps: torch.Tensor = torch.fft.irfft(lines, n=grid, dim=2)
+    return stamps[:, :, :size]
 
 
 def _phase(angle: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,10 @@ from skyreel.errors import ConfigError, OutputError, SimulationError
 from skyreel.interfaces import class_order
 from skyreel.movie_files import MANIFEST, write_manifest, write_shard
 from skyreel.movies import Movies
-from skyreel.options import typed_options
 from skyreel.plugin import plugins
-from skyreel.seeding import BLOCK
 from skyreel.preprocessing import SequenceOptions
+from skyreel.registry import typed
+from skyreel.seeding import BLOCK
 from skyreel.simulate.chain import Simulation
 from skyreel.simulate.dates import WindowRule
 from skyreel.simulate.options import SimulationOptions
@@ -54,7 +54,7 @@ def build(config: Mapping[str, Any]) -> Simulation:
     size = config["stamp"]["size"]
     if not isinstance(size, int) or not 7 <= size <= 256:
         raise ConfigError("stamp.size", repr(size), "use a whole number of pixels from 7 to 256")
-    sequence = typed_options("sequence", SequenceOptions, config["sequence"])
+    sequence = typed(SequenceOptions, config["sequence"], "sequence")
     sources = {label: registry.create("source", config["source"][label]) for label in class_order(list(config["source"]))}
     return Simulation(
         survey=registry.create("survey", config["survey"]),
@@ -62,7 +62,7 @@ def build(config: Mapping[str, Any]) -> Simulation:
         psf=registry.create("psf", config["psf"]),
         host=registry.create("host", config["host"]),
         detector=registry.create("detector", config["detector"]),
-        options=typed_options("simulation", SimulationOptions, config["simulation"]),
+        options=typed(SimulationOptions, config["simulation"], "simulation"),
         rule=WindowRule(sequence.before_alert, sequence.max_images),
         stamp_size=size,
         seed=int(config["seed"]),

@@ -12,9 +12,9 @@ from skyreel.errors import ConfigError, DataError
 from skyreel.hydra_glue import write_provenance
 from skyreel.interfaces import Classifier, MovieStore, Task, TrainerOptions, class_order
 from skyreel.movie_files import MovieFolder
-from skyreel.options import typed_options
 from skyreel.plugin import plugins
 from skyreel.preprocessing import SequenceOptions
+from skyreel.registry import typed
 from skyreel.simulate.run import build, simulate_movies, simulation_config
 from skyreel.verbs.scoring import score_and_report
 from skyreel.verbs.subset import Subset
@@ -46,7 +46,7 @@ def run(config: Any, run_dir: Path) -> float:
     plain = simulation_config(config)
     simulation = build(plain)  # every component is checked before the first movie is made
     classifier: Classifier = plugins().registry.create("classifier", config.classifier)
-    trainer = typed_options("trainer", TrainerOptions, config.trainer)
+    trainer = typed(TrainerOptions, config.trainer, "trainer")
     train, valid, test = _movies(config)
     task = Task(
         classes=class_order(sorted(set(map(str, np.unique(train.label))))),
@@ -54,7 +54,7 @@ def run(config: Any, run_dir: Path) -> float:
         stamp_size=train.take(np.array([0])).stamp_size,
         channels=tuple(type(simulation.survey).channels),
         pixel_scale=simulation.survey.camera.pixel_scale,
-        sequence=typed_options("sequence", SequenceOptions, config.sequence),
+        sequence=typed(SequenceOptions, config.sequence, "sequence"),
     )
     figures = classifier.fit(train, valid, run_dir, task=task, trainer=trainer, seed=int(config.seed), resume=bool(resume))
     classifier.save(run_dir / "model")
