@@ -211,7 +211,7 @@ def test_a_sweep_over_an_unknown_choice_starts_nothing(tmp_path: Path, environme
     [
         ("skyreel tr", {"train"}),
         ("skyreel ", {"simulate", "train", "classify", "evaluate", "plugins"}),
-        ("skyreel train classifier=rcnn_", {"classifier=rcnn_small"}),
+        ("skyreel train classifier=rcnn_", {"classifier=rcnn_small", "classifier=rcnn_tiny"}),
         ("skyreel evaluate trainer.max_", {"trainer.max_steps="}),
         ("skyreel plugins ", set()),
     ],

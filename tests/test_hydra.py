@@ -27,7 +27,7 @@ def test_every_experiment_fits_every_verb() -> None:
 
 
 def test_an_experiment_has_the_last_word_but_the_command_line() -> None:
-    assert compose("train", ["experiment=quickstart"]).classifier.dense == compose("train", ["classifier=rcnn_small"]).classifier.dense
+    assert compose("train", ["experiment=quickstart"]).classifier.dense == compose("train", ["classifier=rcnn_tiny"]).classifier.dense
     assert compose("train", ["experiment=quickstart", "n_objects=7"]).n_objects == 7
     assert compose("train", ["experiment=quickstart", "trainer=default"]).trainer.max_steps == 30_000
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+
 from skyreel.errors import ConfigError, DataError, DatasetError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF
@@ -203,15 +204,9 @@ def test_empirical_file_is_small_and_holds_no_pickle(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------- real stars
 
 
-@pytest.fixture(scope="module")
-def stacks() -> dict[str, Array]:
-    import os
-
-    folder = Path(os.environ.get("SKYREEL_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    path = folder / "hits2015a" / "psf.npz"
-    if not path.is_file():
-        pytest.skip("no HiTS stars: neither ../shared/data nor SKYREEL_TEST_DATA holds hits2015a/psf.npz")
-    with np.load(path, allow_pickle=False) as stored:
+@pytest.fixture(scope="session")
+def stacks(data_dir: Path) -> dict[str, Array]:
+    with np.load(data_dir / "hits2015a" / "psf.npz", allow_pickle=False) as stored:
         return {name: np.asarray(stored[name], np.float64) for name in stored.files}
 
 

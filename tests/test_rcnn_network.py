@@ -79,7 +79,7 @@ def test_pools_keep_the_last_odd_row():
     assert pool(image)[0, 0, 10, 10] == 5
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("rcnn", 104.3), ("rcnn_small", 11.0)])
+@pytest.mark.parametrize(("name", "wanted"), [("rcnn", 104.3), ("rcnn_small", 11.0), ("rcnn_tiny", 1.2)])
 def test_cost_per_image(name, wanted):
     """MFLOP of one step, two per multiply-add; the library's counter knows nothing of its fused LSTM."""
     network = preset(name).build(PAPER).eval()

@@ -152,6 +152,7 @@ def build(stacks: dict[str, Array]) -> Stars:
     group = np.unique(exposure, axis=0, return_inverse=True)[1].ravel()
     between, within = spread(flat[good] @ right.T, group)
     side = shapes.shape[-1]
+    right = np.stack([smooth(row.reshape(side, side), SHAPE_FWHM).ravel() for row in right])
     # Amplitudes in units in which each departure has the height of the average star; a departure holds no flux.
     mean = (stars.mean(SHAPE_FWHM, side // OVERSAMPLE, OVERSAMPLE) * OVERSAMPLE**2).ravel()
     right -= (right.sum(axis=1) / mean.sum())[:, None] * mean

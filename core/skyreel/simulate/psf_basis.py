@@ -97,7 +97,7 @@ class WidthBasis:
         fwhm : (W,)
             Widths of the sampled profiles [px], increasing; neighbours within some 5 % keep the splines below 1e-5.
         profiles : (F, W, M, M)
-            The profile and its distortions on any sampling that resolves them.
+            The profile, of unit flux over the plane, and its distortions, of zero flux, on any sampling that resolves them.
         tolerance : float
             Largest error in any sample, relative to the peak of the undistorted profile of that width. The flux is held
             closer.
@@ -118,8 +118,9 @@ class WidthBasis:
             )
         scale = np.array([1.0, *amplitudes])[:, None] / profiles[0].max(axis=(1, 2))
         rows = (profiles.reshape(families, widths, -1) * scale[..., None]).reshape(families * widths, -1)
-        # The total flux rides along as one more, heavy sample: small errors of many samples must not add up.
-        flux = rows.sum(axis=1, keepdims=True)
+        # Two fluxes ride along as heavy samples, as small errors of many samples must not add up: on this grid and over the plane.
+        plane = np.repeat([1.0] + [0.0] * (families - 1), widths) * scale.ravel()
+        flux = np.stack([rows.sum(axis=1), plane], axis=1)
         rows = np.hstack([rows, FLUX_WEIGHT * flux / flux.max()])
         left, singular, right = np.linalg.svd(rows, full_matrices=False)
         kept = 1
