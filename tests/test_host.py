@@ -11,7 +11,7 @@ from scipy.stats import kstest
 from skyreel.errors import BandError, ConfigError, DataError
 from skyreel.simulate.render import grid_size, render
 from skyreel_galsim.host import GalSimHost, physical_r50
-from skyreel_galsim.images import galaxy_image, profile
+from skyreel_galsim.images import profile
 from skyreel_psf.analytic import moffat
 
 Array = NDArray[np.float64]

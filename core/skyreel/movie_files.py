@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from skyreel.errors import MovieFileError, OutputError
 from skyreel.exposures import DTYPES, UNITS, Exposures
+from skyreel.files import write_text
 from skyreel.movies import Movies, Truth
 
 SCHEMA_VERSION = 1
@@ -69,12 +70,7 @@ def write_shard(path: Path, batches: Iterable[Movies], metadata: Mapping[str, An
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     """Writes `movies.json`, which marks the folder as complete."""
-    temporary = folder / f".{MANIFEST}.part"
-    try:
-        temporary.write_text(json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=2, sort_keys=True))
-        os.replace(temporary, folder / MANIFEST)
-    except OSError as err:
-        raise OutputError(f"writing {folder / MANIFEST}", str(err), "choose a folder that can be written to") from err
+    write_text(folder / MANIFEST, json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=2, sort_keys=True))
 
 
 def _ragged(values: NDArray[Any], keep: NDArray[np.bool_]) -> pa.Array:

@@ -151,7 +151,7 @@ def _images(path: str, fwhm_min: float, fwhm_max: float, size: int, oversample: 
 
 @dataclass
 class Empirical(PSF):
-    """Stars of the Dark Energy Camera in HiTS 2015, g band.
+    """Stars of the Dark Energy Camera in HiTS 2015, g band (stamps published by Carrasco-Davis et al. 2018, MIT licence).
 
     Averages over hundreds of stars of 3.0-6.6 px, interpolated in width and magnified beyond; their Gaussian-fit width
     on the stamp is `Exposures.psf_fwhm`. With seeds, principal components of single stars are added: one part shared

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,6 +32,41 @@ KEYS = ("survey", "source", "psf", "host", "detector", "simulation", "sequence",
 """The part of the config that a simulation depends on."""
 
 
+@dataclass
+class ExecutorOptions:
+    """Where the blocks are simulated (config group `executor`).
+
+    Attributes
+    ----------
+    name : 'inprocess' or 'processes'
+    workers : int
+        Processes; 0: one per core.
+    """
+
+    name: str = "inprocess"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("inprocess", "processes"):
+            raise ConfigError("executor.name", repr(self.name), "use inprocess or processes")
+        if self.workers < 0:
+            raise ConfigError("executor.workers", str(self.workers), "use a number of processes, or 0 for one per core")
+
+
+def whole_number(config: Mapping[str, Any], key: str, least: int = 0) -> int:
+    """A whole number that stands at the top of a config.
+
+    Raises
+    ------
+    ConfigError
+        If it is anything else, or below `least`.
+    """
+    value = config.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(key, repr(value), f"use a whole number from {least} on")
+    return value
+
+
 def simulation_config(config: Any) -> dict[str, Any]:
     """The part of a run's config that the simulation depends on, as plain containers."""
     plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
@@ -51,7 +87,8 @@ def build(config: Mapping[str, Any]) -> Simulation:
     registry = plugins().registry
     if not config["source"]:
         raise ConfigError("source", "no class", "name at least one, for example source=[supernova,non_variable]")
-    size = config["stamp"]["size"]
+    stamp = config["stamp"]
+    size = stamp.get("size") if isinstance(stamp, Mapping) else stamp
     if not isinstance(size, int) or not 7 <= size <= 256:
         raise ConfigError("stamp.size", repr(size), "use a whole number of pixels from 7 to 256")
     sequence = typed(SequenceOptions, config["sequence"], "sequence")
@@ -65,7 +102,7 @@ def build(config: Mapping[str, Any]) -> Simulation:
         options=typed(SimulationOptions, config["simulation"], "simulation"),
         rule=WindowRule(sequence.before_alert, sequence.max_images),
         stamp_size=size,
-        seed=int(config["seed"]),
+        seed=whole_number(config, "seed"),
     )
 
 
@@ -135,29 +172,37 @@ class _InProcess(Executor):
 
 @contextmanager
 def executor(options: Mapping[str, Any]) -> Iterator[Executor]:
-    """The executor that config group `executor` asks for.
-
-    Parameters
-    ----------
-    options : mapping
-        name ('inprocess' or 'processes') and workers (0: one per core).
-    """
-    name = options.get("name")
-    if name == "inprocess":
+    """The executor that config group `executor` asks for (see `ExecutorOptions`)."""
+    wanted = typed(ExecutorOptions, options, "executor")
+    if wanted.name == "inprocess":
         yield _InProcess()
         return
-    if name != "processes":
-        raise ConfigError("executor.name", repr(name), "use inprocess or processes")
     import multiprocessing
 
-    workers = int(options.get("workers") or 0) or os.cpu_count() or 1
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(wanted.workers or os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn"))
     try:
         yield pool
     except BrokenProcessPool as err:
         raise SimulationError("simulating in processes", "a worker died", "check its memory, or use executor=inprocess") from err
+    except KeyboardInterrupt:
+        for worker in list(pool._processes.values()):  # they would finish their piece first, and nobody wants it any more
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started in the block never see Ctrl-C, which a terminal sends to all of them: this one stops them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(
@@ -172,7 +217,8 @@ def _run(
             if isinstance(pool, _InProcess):
                 futures: Iterator[Future[Any]] = (pool.submit(function, piece) for piece in work)
             else:
-                futures = iter([pool.submit(function, piece) for piece in work])
+                with _deaf_to_ctrl_c():
+                    futures = iter([pool.submit(function, piece) for piece in work])
             for piece, future in zip(work, futures, strict=True):
                 results.append(future.result())
                 if tick:
@@ -196,7 +242,7 @@ def simulate_movies(
     n_objects : int
         Per class.
     options : mapping, optional
-        Config group `executor`; in this process by default.
+        Config group `executor` (see `ExecutorOptions`); in this process by default.
     tick : callable, optional
         Called with the number of objects finished since the last call.
 
@@ -234,19 +280,34 @@ def simulate_to(
     work = pieces(split, labels, n_objects)
     if folder.exists() and (not folder.is_dir() or any(folder.glob("*.arrow"))):
         raise OutputError(f"output={folder}", "it already holds movies or is a file", "name a new folder or remove it")
+    new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise OutputError(f"output={folder}", str(err), "choose a folder that can be written to") from err
     try:
         counts = _run(partial(_to_shard, text, str(folder)), work, options or {"name": "inprocess"}, tick)
+        write_manifest(folder, {"split": split, "classes": labels, "n_objects": n_objects, "movies": sum(counts), "config": plain})
     except BaseException:
         for piece in work:  # a set that is not whole would be read as a smaller one
             (folder / piece.name).unlink(missing_ok=True)
             (folder / f".{piece.name}.part").unlink(missing_ok=True)
+        if new:
+            with suppress(OSError):  # not empty: somebody else put something there
+                folder.rmdir()
         raise
-    write_manifest(folder, {"split": split, "classes": labels, "n_objects": n_objects, "movies": sum(counts), "config": plain})
     return sum(counts)
 
 
-__all__ = ["MANIFEST", "Piece", "build", "executor", "pieces", "simulate_movies", "simulate_to", "simulation_config"]
+__all__ = [
+    "MANIFEST",
+    "ExecutorOptions",
+    "Piece",
+    "build",
+    "executor",
+    "pieces",
+    "simulate_movies",
+    "simulate_to",
+    "simulation_config",
+    "whole_number",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from skyreel.errors import DataError, OutputError
+from skyreel.errors import DataError
 from skyreel.evaluate import figures as draw
 from skyreel.evaluate.metrics import score
 from skyreel.evaluate.report import write_report
 from skyreel.evaluate.table import print_scores
+from skyreel.files import write_text
 from skyreel.hydra_glue import config_hash, provenance
 from skyreel.interfaces import Classifier, MovieStore, Predictions
 from skyreel.movies import Movies
@@ -102,7 +102,7 @@ def score_and_report(
         metrics["training"] = dict(training)
     console.print(f"\nScores on {data}: {metrics['n_objects']} objects, argmax over {len(metrics['classes'])} classes")
     print_scores(metrics, console)
-    _write_json(run_dir / METRICS, metrics)
+    write_text(run_dir / METRICS, json.dumps(metrics, indent=2))
     report = write_report(
         run_dir / REPORT,
         title=f"skyreel: {data}",
@@ -114,15 +114,6 @@ def score_and_report(
     )
     console.print(f"report: {report}")
     return metrics
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(json.dumps(content, indent=2))
-        os.replace(temporary, path)
-    except OSError as err:
-        raise OutputError(f"writing {path}", str(err), "choose a folder that can be written to") from err
 
 
 def _figures(movies: Movies, predictions: Predictions, metrics: Mapping[str, Any], run_dir: Path) -> dict[str, Figure]:

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
-from skyreel.errors import ConfigError, DataError
-from skyreel.hydra_glue import write_provenance
+from skyreel.errors import ConfigError, DataError, OutputError
+from skyreel.hydra_glue import CONFIG, write_provenance
 from skyreel.interfaces import Classifier, MovieStore, Task, TrainerOptions, class_order
 from skyreel.movie_files import MovieFolder
 from skyreel.plugin import plugins
 from skyreel.preprocessing import SequenceOptions
 from skyreel.registry import typed
-from skyreel.simulate.run import build, simulate_movies, simulation_config
+from skyreel.simulate.run import build, simulate_movies, simulation_config, whole_number
 from skyreel.verbs.scoring import score_and_report
 from skyreel.verbs.subset import Subset
 from skyreel.verbs.terminal import console, progress
-
-CONFIG = "config.yaml"
 
 
 def run(config: Any, run_dir: Path) -> float:
@@ -32,21 +31,23 @@ def run(config: Any, run_dir: Path) -> float:
     ------
     ConfigError
         For options that contradict each other.
+    OutputError
+        If the run's folder holds another run.
     Interrupted
         After Ctrl-C, once the last checkpoint is on disk.
     """
     resume = config.get("resume")
     if resume:
         run_dir = Path(str(resume))
-        if not (run_dir / CONFIG).is_file():
-            raise ConfigError(f"resume={resume}", f"no {CONFIG} in it", "name the folder of an interrupted `skyreel train` run")
-        config = OmegaConf.load(run_dir / CONFIG)
-    else:
-        write_provenance(run_dir, config)
-    plain = simulation_config(config)
-    simulation = build(plain)  # every component is checked before the first movie is made
+        config = _config_of(run_dir)
+    elif (run_dir / CONFIG).exists():
+        remedy = f"go on with it (resume={run_dir}) or choose another folder (hydra.run.dir=...)"
+        raise OutputError(f"a new training in {run_dir}", "it holds an earlier run", remedy)
+    simulation = build(simulation_config(config))  # every component is checked before the first movie is made
     classifier: Classifier = plugins().registry.create("classifier", config.classifier)
     trainer = typed(TrainerOptions, config.trainer, "trainer")
+    if not resume:
+        write_provenance(run_dir, config)
     train, valid, test = _movies(config)
     task = Task(
         classes=class_order(sorted(set(map(str, np.unique(train.label))))),
@@ -63,12 +64,26 @@ def run(config: Any, run_dir: Path) -> float:
     return float(metrics["mean_recall"])
 
 
+def _config_of(run_dir: Path) -> Any:
+    """The config of an earlier run."""
+    path = run_dir / CONFIG
+    if not path.is_file():
+        raise ConfigError(f"resume={run_dir}", f"no {CONFIG} in it", "name the folder of an interrupted `skyreel train` run")
+    try:
+        return OmegaConf.load(path)
+    except (OSError, ValueError, YAMLError) as err:
+        raise ConfigError(f"resume={run_dir}", f"{CONFIG} cannot be read ({err})", "train anew") from err
+
+
 def _movies(config: Any) -> tuple[MovieStore, MovieStore, MovieStore]:
     if config.input:
         return _split(MovieFolder(Path(str(config.input))), int(config.seed))
-    total = int(config.n_objects)
+    total = whole_number(config, "n_objects", 1)
     held = max(total // 10, 8)
-    sizes = {"train": total, "valid": int(config.n_valid or held), "test": int(config.n_test or held)}
+    sizes = {"train": total}
+    for split in ("valid", "test"):
+        key = f"n_{split}"
+        sizes[split] = held if config.get(key) is None else whole_number(config, key, 1)
     parts = []
     for split, n in sizes.items():
         with progress(f"simulating {split}", n * len(config.source)) as tick:
