@@ -9,6 +9,9 @@ from skyreel.errors import ModelError
 from skyreel.interfaces import Classifier
 from skyreel.plugin import plugins
 
+MODEL = "model"
+"""Folder of a run that holds the trained classifier."""
+
 
 def model_folder(path: str | Path) -> Path:
     """The folder that holds model.json: `path` itself or its `model/`.
@@ -19,7 +22,7 @@ def model_folder(path: str | Path) -> Path:
         If neither holds one.
     """
     root = Path(path)
-    for folder in (root, root / "model"):
+    for folder in (root, root / MODEL):
         if (folder / "model.json").is_file():
             return folder
     found = "no such folder" if not root.exists() else "no model.json in it or in its model/"

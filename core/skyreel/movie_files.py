@@ -8,6 +8,7 @@ stamp shape, units and the config that made them.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skyreel.errors import MovieFileError, OutputError
@@ -124,18 +126,12 @@ class MovieFile:
     Raises
     ------
     MovieFileError
-        If the file is missing, truncated, not an Arrow file, not skyreel's or of another schema version.
+        If the file is missing, truncated, damaged, not an Arrow file, not skyreel's or of another schema version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        except FileNotFoundError as err:
-            raise MovieFileError(f"movies {path}", "no such file", "check the path") from err
-        except (pa.ArrowInvalid, OSError) as err:
-            raise MovieFileError(f"movies {path}", f"not a whole Arrow file ({err})", "simulate or copy it again") from err
-        head = {k.decode(): v.decode() for k, v in (self._reader.schema.metadata or {}).items()}
+        self._table, head = _read(path)
         version = head.get("skyreel.schema_version")
         if version is None:
             raise MovieFileError(f"movies {path}", "an Arrow file that skyreel did not write", "convert it to movies first")
@@ -143,10 +139,13 @@ class MovieFile:
             raise MovieFileError(
                 f"movies {path}", f"schema version {version}, this skyreel reads {SCHEMA_VERSION}", "use the skyreel that wrote it"
             )
-        self.bands: tuple[str, ...] = tuple(json.loads(head["skyreel.bands"]))
-        self.stamp: tuple[int, ...] = tuple(json.loads(head["skyreel.stamp"]))
-        self.metadata: dict[str, Any] = json.loads(head["skyreel.metadata"])
-        self._table = self._reader.read_all()
+        try:
+            self.bands: tuple[str, ...] = tuple(json.loads(head["skyreel.bands"]))
+            self.stamp: tuple[int, ...] = tuple(json.loads(head["skyreel.stamp"]))
+            self.metadata: dict[str, Any] = json.loads(head["skyreel.metadata"])
+            _check_columns(self._table, self.stamp)
+        except (KeyError, ValueError, TypeError, pa.ArrowException) as err:
+            raise MovieFileError(f"movies {path}", f"a damaged file ({err})", "simulate or copy it again") from err
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -190,6 +189,39 @@ class MovieFile:
             first_detection=table["first_detection"].to_numpy(),
             truth=truth,
         )
+
+
+def _read(path: Path) -> tuple[pa.Table, dict[str, str]]:
+    """The table, mapped and not read, and the metadata of its schema."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)  # offsets that point outside the file would crash the process; values are not read
+        return table, {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    except FileNotFoundError as err:
+        raise MovieFileError(f"movies {path}", "no such file", "check the path") from err
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:
+        raise MovieFileError(f"movies {path}", f"not a whole Arrow file ({err})", "simulate or copy it again") from err
+
+
+def _check_columns(table: pa.Table, stamp: tuple[int, ...]) -> None:
+    """ValueError where a column is missing or does not hold what its number of frames and the stamp's shape ask for."""
+    copies = ["reported", "true"] if "true.flux" in table.column_names else ["reported"]
+    sizes = {f"{copy}.{name}": 1 for copy in copies for name in _COLUMNS}
+    sizes |= {"frame_mask": 1, "reported.mask": 1, "pixels": math.prod(stamp), "pixel_mask": math.prod(stamp)}
+    sizes |= {"true.flux": 1, "true.centre": 2} if "true" in copies else {}
+    plain = {"object_id", "label", "first_detection", "n_frames", *(["true.host"] if "true" in copies else [])}
+    missing = ({*sizes} | plain) - set(table.column_names)
+    if missing:
+        raise ValueError(f"no column {', '.join(sorted(missing))}")
+    frames = table["n_frames"].to_numpy()
+    for name, size in sizes.items():
+        found = pc.list_value_length(table[name]).to_numpy()
+        fits = found == frames * size
+        if name == "pixel_mask":
+            fits |= found == 0  # left out where no pixel of the movie is flagged
+        if not fits.all():
+            row = int(np.argmin(fits))
+            raise ValueError(f"column {name}, row {row}: {found[row]} values, {frames[row]} frames of {size} were announced")
 
 
 def _offsets(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -10,9 +10,11 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from skyreel.errors import ConfigError, DataError, OutputError
-from skyreel.hydra_glue import CONFIG, write_provenance
+from skyreel.hydra_glue import CONFIG, config_hash, write_provenance
 from skyreel.interfaces import Classifier, MovieStore, Task, TrainerOptions, class_order
+from skyreel.models import MODEL
 from skyreel.movie_files import MovieFolder
+from skyreel.movies import UNLABELLED
 from skyreel.plugin import plugins
 from skyreel.preprocessing import SequenceOptions
 from skyreel.registry import typed
@@ -23,7 +25,7 @@ from skyreel.verbs.terminal import console, progress
 
 
 def run(config: Any, run_dir: Path) -> float:
-    """Trains ``classifier`` and returns the mean recall on the simulated test set, for sweeps.
+    """Trains ``classifier`` and returns the mean recall on movies it has not seen, for sweeps.
 
     ``resume=RUN`` goes on with an interrupted run, under that run's own config.
 
@@ -32,7 +34,7 @@ def run(config: Any, run_dir: Path) -> float:
     ConfigError
         For options that contradict each other.
     OutputError
-        If the run's folder holds another run.
+        If the run's folder holds a run with another config.
     Interrupted
         After Ctrl-C, once the last checkpoint is on disk.
     """
@@ -40,17 +42,20 @@ def run(config: Any, run_dir: Path) -> float:
     if resume:
         run_dir = Path(str(resume))
         config = _config_of(run_dir)
-    elif (run_dir / CONFIG).exists():
+    elif (run_dir / CONFIG).exists() and config_hash(_config_of(run_dir)) != config_hash(config):
         remedy = f"go on with it (resume={run_dir}) or choose another folder (hydra.run.dir=...)"
-        raise OutputError(f"a new training in {run_dir}", "it holds an earlier run", remedy)
+        raise OutputError(f"a new training in {run_dir}", "it holds a run with another config", remedy)
     simulation = build(simulation_config(config))  # every component is checked before the first movie is made
     classifier: Classifier = plugins().registry.create("classifier", config.classifier)
     trainer = typed(TrainerOptions, config.trainer, "trainer")
+    train, valid, test = _movies(config)
     if not resume:
         write_provenance(run_dir, config)
-    train, valid, test = _movies(config)
+    labels = sorted(set(map(str, np.unique(train.label))))
+    if UNLABELLED in labels:
+        raise DataError("training", "movies without a label", "label every movie with its class or leave it out")
     task = Task(
-        classes=class_order(sorted(set(map(str, np.unique(train.label))))),
+        classes=class_order(labels),
         bands=_bands(train),
         stamp_size=train.take(np.array([0])).stamp_size,
         channels=tuple(type(simulation.survey).channels),
@@ -58,9 +63,10 @@ def run(config: Any, run_dir: Path) -> float:
         sequence=typed(SequenceOptions, config.sequence, "sequence"),
     )
     figures = classifier.fit(train, valid, run_dir, task=task, trainer=trainer, seed=int(config.seed), resume=bool(resume))
-    classifier.save(run_dir / "model")
-    console.print(f"model in {run_dir / 'model'}")
-    metrics = score_and_report(classifier, test, run_dir, config, data="simulated test set", training=figures)
+    classifier.save(run_dir / MODEL)
+    console.print(f"model in {run_dir / MODEL}")
+    data = f"a tenth of {config.input}" if config.input else "simulated test set"
+    metrics = score_and_report(classifier, test, run_dir, config, data=data, training=figures)
     return float(metrics["mean_recall"])
 
 
@@ -68,11 +74,11 @@ def _config_of(run_dir: Path) -> Any:
     """The config of an earlier run."""
     path = run_dir / CONFIG
     if not path.is_file():
-        raise ConfigError(f"resume={run_dir}", f"no {CONFIG} in it", "name the folder of an interrupted `skyreel train` run")
+        raise ConfigError(f"run {run_dir}", f"no {CONFIG} in it", "name the folder of an interrupted `skyreel train` run")
     try:
         return OmegaConf.load(path)
     except (OSError, ValueError, YAMLError) as err:
-        raise ConfigError(f"resume={run_dir}", f"{CONFIG} cannot be read ({err})", "train anew") from err
+        raise ConfigError(f"run {run_dir}", f"{CONFIG} cannot be read ({err})", "train anew in another folder") from err
 
 
 def _movies(config: Any) -> tuple[MovieStore, MovieStore, MovieStore]:
