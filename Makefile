@@ -52,8 +52,8 @@ test: check
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
-notebooks: $(INSTALLED)
-	$(BIN)/jupyter execute $(wildcard examples/*.ipynb)
+notebooks: $(INSTALLED) ## writes and executes them
+	$(BIN)/python examples/make_notebooks.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest benchmarks --benchmark-only

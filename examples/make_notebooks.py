@@ -1,7 +1,4 @@
-"""Writes the two notebooks of this folder from their cells and executes them.
-
-``python examples/make_notebooks.py`` from the checkout; ``make notebooks`` does so in CI's environment.
-"""
+"""Writes the two notebooks of this folder from their cells and executes them: ``make notebooks``."""
 
 from pathlib import Path
 
@@ -44,6 +41,7 @@ for ax, label in zip(axes, simulation.sources):
         use = movies.frame_mask[row]
         ax.plot(movies.reported.mjd[row, use], movies.truth.flux[row, use], "o-", ms=3)
     ax.set(title=label, xlabel="MJD [d]", ylabel="flux [ADU]")
+    ax.set_yscale("symlog", linthresh=100)
 plt.show()""",
     """`skyreel simulate ... output=movies/` writes the same movies to disk; `skyreel plugins` lists every option.""",
 ]
@@ -53,7 +51,7 @@ TRAIN = [
 
 A very small network on three classes, trained for a minute or so, then fed image by image. For scores worth quoting
 use `skyreel train experiment=quickstart`.""",
-    """import tempfile
+    """import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +62,8 @@ from skyreel.models import load_model
 from skyreel.simulate.run import simulate_movies
 from skyreel.verbs import train
 
-place = Path(tempfile.mkdtemp())
+place = Path("runs") / "notebook"
+shutil.rmtree(place, ignore_errors=True)
 overrides = ["experiment=quickstart", "source=[supernova,asteroid,non_variable]", "n_objects=256", "executor=inprocess"]
 overrides += ["trainer.max_steps=80", "trainer.valid_every=40", "trainer.progress=false"]
 config = compose("train", overrides)
