@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from skyreel.errors import ModelError
+from skyreel.errors import ModelError, PluginError
 from skyreel.interfaces import Classifier
 from skyreel.plugin import plugins
 
@@ -49,4 +49,8 @@ def load_model(path: str | Path) -> Classifier:
         name = json.loads((folder / "model.json").read_text())["component"]
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ModelError(f"model {folder}", f"model.json cannot be read ({err})", "train or copy the model again") from err
-    return plugins().registry.load("classifier", str(name)).load(folder)  # type: ignore[attr-defined, no-any-return]
+    try:
+        cls = plugins().registry.load("classifier", str(name))
+    except PluginError as err:
+        raise PluginError(f"model {folder}", str(err), "install the plugin that wrote it") from err
+    return cls.load(folder)  # type: ignore[attr-defined, no-any-return]
