@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+
 from skyreel.errors import BandError, ConfigError, OutputError, SimulationError
 from skyreel.hydra_glue import compose
 from skyreel.interfaces import CLASSES, PixelBits
@@ -173,8 +174,9 @@ def test_an_object_does_not_depend_on_how_many_are_asked_for() -> None:
 def test_seeds_and_splits_share_no_object() -> None:
     a = simulation("source=[non_variable]")
     b = simulation("source=[non_variable]", "seed=1")
-    flux = [x.block(split, "non_variable", k).truth.params["mean_mag"] for x, split, k in [(a, "x", 0), (b, "x", 0), (a, "y", 0), (a, "x", 1)]]
-    assert len({array.tobytes() for array in flux}) == 4
+    blocks = [a.block("x", "non_variable", 0), b.block("x", "non_variable", 0), a.block("y", "non_variable", 0)]
+    blocks.append(a.block("x", "non_variable", 1))
+    assert len({block.truth.params["mean_mag"].tobytes() for block in blocks}) == 4
 
 
 def test_adding_a_class_under_another_label_adds_nothing_else() -> None:

@@ -125,7 +125,7 @@ class Keeper(pl.Callback):
 
 
 class ProgressLine(pl.Callback):
-    """One line in the terminal: step, loss, best validation, time left.
+    """One line in the terminal: step, loss, best validation, time left; elsewhere (a log file) a line every tenth.
 
     Parameters
     ----------
@@ -144,6 +144,8 @@ class ProgressLine(pl.Callback):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
+        self._bar.disable = not self._bar.console.is_terminal
+        self._every = max(total // 10, 1)
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Shows the line."""
@@ -156,6 +158,8 @@ class ProgressLine(pl.Callback):
         if self.record.valid_accuracy is not None:
             text += f"  valid loss {self.record.valid_loss:.3g}, accuracy {self.record.valid_accuracy:.3f}"
         self._bar.update(self._task, completed=module.step, text=text)
+        if self._bar.disable and module.step % self._every == 0:
+            print(f"training: step {module.step} of {self.total}, {text}", flush=True)
 
     def teardown(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
         """Ends it, also after an error."""

@@ -87,8 +87,9 @@ def build(config: Mapping[str, Any]) -> Simulation:
     registry = plugins().registry
     if not config["source"]:
         raise ConfigError("source", "no class", "name at least one, for example source=[supernova,non_variable]")
-    stamp = config["stamp"]
-    size = stamp.get("size") if isinstance(stamp, Mapping) else stamp
+    if not isinstance(config["stamp"], Mapping):
+        raise ConfigError("stamp", repr(config["stamp"]), "give stamp.size=21 for stamps of 21 px")
+    size = config["stamp"].get("size")
     if not isinstance(size, int) or not 7 <= size <= 256:
         raise ConfigError("stamp.size", repr(size), "use a whole number of pixels from 7 to 256")
     sequence = typed(SequenceOptions, config["sequence"], "sequence")

@@ -136,7 +136,9 @@ def _notes(data: str, counts: Mapping[str, Any] | None, strange: Mapping[str, in
         "Errors are binomial. An object with fewer images than a column asks for counts with its last one.",
     ]
     if counts:
-        notes.append(f"Objects read: {counts['objects']}; kept: {counts['kept']}; left out, with the reason: {counts['left_out']}.")
+        kept = ", ".join(f"{name} {counts['kept'][name]} of {read}" for name, read in counts["objects"].items())
+        why = [f"{name}: {reason} ({k})" for name, reasons in counts["left_out"].items() for reason, k in reasons.items()]
+        notes.append(f"Objects used: {kept}. Left out: {'; '.join(why) or 'none'}.")
     if strange:
         notes.append(f"Labels that the model does not know, not scored: {dict(strange)}.")
     if training:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from skyreel.errors import ConfigError, DataError, OutputError
-from skyreel.hydra_glue import CONFIG, config_hash, write_provenance
+from skyreel.hydra_glue import CONFIG, write_provenance
 from skyreel.interfaces import Classifier, MovieStore, Task, TrainerOptions, class_order
 from skyreel.models import MODEL
 from skyreel.movie_files import MovieFolder
@@ -34,7 +34,7 @@ def run(config: Any, run_dir: Path) -> float:
     ConfigError
         For options that contradict each other.
     OutputError
-        If the run's folder holds a run with another config.
+        If the run's folder holds another run.
     Interrupted
         After Ctrl-C, once the last checkpoint is on disk.
     """
@@ -42,9 +42,9 @@ def run(config: Any, run_dir: Path) -> float:
     if resume:
         run_dir = Path(str(resume))
         config = _config_of(run_dir)
-    elif (run_dir / CONFIG).exists() and config_hash(_config_of(run_dir)) != config_hash(config):
+    elif (run_dir / CONFIG).exists():
         remedy = f"go on with it (resume={run_dir}) or choose another folder (hydra.run.dir=...)"
-        raise OutputError(f"a new training in {run_dir}", "it holds a run with another config", remedy)
+        raise OutputError(f"a new training in {run_dir}", "it holds an earlier run", remedy)
     simulation = build(simulation_config(config))  # every component is checked before the first movie is made
     classifier: Classifier = plugins().registry.create("classifier", config.classifier)
     trainer = typed(TrainerOptions, config.trainer, "trainer")
