@@ -49,8 +49,11 @@ def test_defaults_equal_the_config_file(name):
     cls = COMPONENTS[name]
     text = (CONF / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith(f"# @package source.{name}\n")
-    config = OmegaConf.to_container(OmegaConf.create(text))
+    config = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     assert config.pop("name") == name
+    if "magnitudes" in config:  # one key of the run for all classes
+        assert config["magnitudes"] == "${magnitudes}"
+        config["magnitudes"] = "paper"
     assert config == OmegaConf.to_container(OmegaConf.structured(cls))
     assert config == {field.name: field.default for field in dataclasses.fields(cls)}
 

@@ -176,7 +176,7 @@ def test_host_dust_dims_by_its_law():
 
 
 def test_params_of_a_mixture():
-    params = draw(FREE, 20_000)
+    params = draw(Supernova(acceptance_mag=None, fraction_ia=0.5), 20_000)
     ia = params["type"] == 0
     assert ia.mean() == pytest.approx(0.5, abs=0.015)
     assert np.isfinite(params["stretch"][ia]).all()

@@ -257,7 +257,7 @@ def test_asteroid_shines_once_at_its_magnitude(epoch):
 
 
 def test_asteroid_shines_at_the_epoch_nearest_to_its_date():
-    source = Asteroid()
+    source = Asteroid(epoch="nearest")
     rng = np.random.default_rng(0)
     mjd = np.sort(rng.uniform(57070, 57095, (500, 20)), axis=1)
     params = source.sample(500, rng, window=mjd[:, [0, -1]])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from omegaconf import OmegaConf
 from sklearn.metrics import accuracy_score, recall_score
 from verb_runs import CLASSES, TINY, skyreel, trained
 
+from skyreel.errors import ConfigError
 from skyreel.hydra_glue import compose, config_hash, provenance
 from skyreel.interfaces import Classifier
 from skyreel.models import load_model
-from skyreel.movie_files import MovieFolder
+from skyreel.movie_files import MovieFolder, write_shard
 from skyreel.sequences import alert_window
 
 SOURCE = f"source=[{','.join(CLASSES)}]"
@@ -68,6 +70,14 @@ def test_simulate_leaves_a_folder_of_whole_shards(folder: Path, movies: MovieFol
     assert len(set(movies.object_id)) == 60
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_class_is_added_to_those_that_are_named(order: int) -> None:
+    words = ["source=[supernova,asteroid]", "+source=galaxy"][::order]
+    assert list(compose("simulate", words).source) == ["supernova", "asteroid", "galaxy"]
+    with pytest.raises(ConfigError, match="a sweep and .source; name all classes in every point"):
+        compose("simulate", ["source=[supernova],[asteroid]", "+source=galaxy"])
+
+
 # ------------------------------------------------------------------------------------------------------ train
 
 
@@ -107,14 +117,13 @@ def test_train_reads_a_folder_of_movies(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_is_not_overwritten_by_another(folder: Path) -> None:
-    before = {path: path.read_bytes() for path in (folder / "run").glob("*.*")}
+    run = folder / "run"
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and ".hydra" not in path.parts}
     done = skyreel("train", SOURCE, *TINY, "seed=1", "hydra.run.dir=run", cwd=folder)
     assert done.code == 1
-    assert done.err == (
-        "skyreel: a new training in run: it holds a run with another config; "
-        "go on with it (resume=run) or choose another folder (hydra.run.dir=...)\n"
-    ).replace(" run:", f" {folder / 'run'}:").replace("resume=run", f"resume={folder / 'run'}")
-    assert {path: path.read_bytes() for path in before} == before
+    remedy = f"go on with it (resume={run}) or choose another folder (hydra.run.dir=...)"
+    assert done.err == f"skyreel: a new training in {run}: it holds an earlier run; {remedy}\n"
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and ".hydra" not in path.parts} == before
 
 
 # --------------------------------------------------------------------------------------------------- classify
@@ -210,14 +219,25 @@ def test_evaluate_scores_real_movies(folder: Path, data_dir: Path) -> None:
     assert "Scores on hits2015a" in done.out
 
 
+def test_labels_the_model_does_not_know_are_counted(folder: Path, tmp_path: Path) -> None:
+    few = MovieFolder(folder / "movies").take(np.arange(0, 60, 6))  # two of each class
+    label = np.where(few.label == "rr_lyrae", "quasar", few.label)
+    write_shard(tmp_path / "few.arrow", [replace(few, label=label)], {})
+    done = skyreel("evaluate", f"model={folder / 'run'}", "input=few.arrow", "hydra.run.dir=scored", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "the model does not know their labels: 2 'quasar'" in done.out
+    metrics = metrics_of(tmp_path / "scored")
+    assert (metrics["labels_left_out"], metrics["n_objects"]) == ({"quasar": 2}, 8)
+
+
 # ----------------------------------------------------------------------------------------------------- resume
 
 
 def test_ctrl_c_keeps_the_last_checkpoint_and_resume_ends_where_an_unbroken_run_does(folder: Path, tmp_path: Path) -> None:
-    steps = ["trainer.max_steps=400", "trainer.valid_every=200"]
-    whole = skyreel("train", SOURCE, *TINY, *steps, "hydra.run.dir=whole", cwd=tmp_path)
+    steps = ["source=[supernova,non_variable]", "trainer.max_steps=100", "trainer.valid_every=50"]
+    whole = skyreel("train", *TINY, *steps, "hydra.run.dir=whole", cwd=tmp_path)
     assert whole.code == 0, whole.err
-    command = [sys.executable, "-m", "skyreel.cli", "train", SOURCE, *TINY, *steps, "hydra.run.dir=broken"]
+    command = [sys.executable, "-m", "skyreel.cli", "train", *TINY, *steps, "hydra.run.dir=broken"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     checkpoint = tmp_path / "broken" / "checkpoints" / "last.json"
     deadline = time.monotonic() + 90
@@ -228,13 +248,13 @@ def test_ctrl_c_keeps_the_last_checkpoint_and_resume_ends_where_an_unbroken_run_
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     step = json.loads(checkpoint.read_text())["progress"]["step"]
-    assert 0 <= step < 400
-    assert f"skyreel: training: stopped after step {step} of 400; resume it from" in errors.splitlines()[-1]
+    assert 0 <= step < 100
+    assert f"skyreel: training: stopped after step {step} of 100; resume it from" in errors.splitlines()[-1]
     assert not (tmp_path / "broken" / "model").exists()
 
     done = skyreel("train", "resume=broken", cwd=tmp_path)
     assert done.code == 0, done.err
-    assert metrics_of(tmp_path / "broken")["training"]["step"] == 400
+    assert metrics_of(tmp_path / "broken")["training"]["step"] == 100
     weights = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("broken", "whole")]
     assert weights[0] == weights[1]
     for name in ("recall", "by_n_images", "config_hash"):

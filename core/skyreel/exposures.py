@@ -178,11 +178,11 @@ class Exposures:
         wide = [part.pad(width) for part in parts]
         return Exposures(parts[0].bands, **{name: np.concatenate([getattr(p, name) for p in wide]) for name in DTYPES})
 
-    def check(self, who: str) -> None:
+    def check(self, who: str, names: NDArray[np.str_] | None = None) -> None:
         """Raises DataError where exposures that exist are not usable.
 
         Checked: at least one object and epoch each, finite values, strictly increasing MJD, band indices in range,
-        positive exposure time, gain and PSF width.
+        positive exposure time, gain and PSF width. `names` (n,) are the objects' names for the message.
         """
         if 0 in self.shape or not self.mask.any(axis=1).all():
             raise DataError(f"{who}: exposures", "an empty sequence", "every object needs at least one exposure")
@@ -199,9 +199,10 @@ class Exposures:
         later = self.mask[:, 1:] & (self.mjd[:, 1:] <= last[:, :-1])
         if later.any():
             row, epoch = (int(i[0]) for i in np.nonzero(later))
+            name = str(row) if names is None else repr(str(names[row]))
             raise DataError(
                 f"{who}: exposures.mjd",
-                f"object {row}, epoch {epoch + 1}: MJD {self.mjd[row, epoch + 1]:.6f} does not follow {last[row, epoch]:.6f}",
+                f"object {name}, epoch {epoch + 1}: MJD {self.mjd[row, epoch + 1]:.6f} does not follow {last[row, epoch]:.6f}",
                 "sort the frames by MJD and drop duplicates",
             )
         used = self.band[self.mask]

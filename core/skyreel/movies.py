@@ -167,7 +167,7 @@ class Movies:
 
     def check(self, who: str) -> None:
         """Raises DataError for empty sequences, unusable exposures and NaN in pixels of usable frames."""
-        self.reported.replace(mask=self.reported.mask & self.frame_mask).check(who)
+        self.reported.replace(mask=self.reported.mask & self.frame_mask).check(who, self.object_id)
         if self.pixels.dtype.kind == "f":
             bad = ~np.isfinite(self.pixels) & (self.pixel_mask == 0) & self.frame_mask[:, :, None, None, None]
             if bad.any():

@@ -31,6 +31,10 @@ PREDICT_BATCH = 64
 """Objects classified at once: bounds the memory of the convolutions."""
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Where `RCNN` predicts; 'cuda:1' names the second card."""
+
+
 @dataclass
 class RCNN(Classifier):
     """Recurrent convolutional network (Carrasco-Davis et al. 2018, Table 3 and sections 3.1, 3.2, 3.4).
@@ -107,6 +111,11 @@ class RCNN(Classifier):
     def __post_init__(self) -> None:
         if not 0 <= self.replay_share < 1:
             raise ConfigError("classifier.replay_share", str(self.replay_share), "it must lie in [0, 1)")
+        for name in ("dense", "lstm"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"classifier.{name}", str(getattr(self, name)), "it must be at least 1")
+        if self.device.partition(":")[0] not in DEVICES:
+            raise ConfigError("classifier.device", repr(self.device), f"use one of {', '.join(DEVICES)}")
         self._trained: Network | None = None
         self._inference: Network | None = None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from skyreel.errors import ConfigError, Interrupted
 from skyreel.interfaces import TrainerOptions
@@ -88,7 +89,18 @@ def _run(module: TrainingModule, stream: TrainingStream, keeper: Keeper, options
         callbacks.insert(1, ProgressLine(keeper.record, options.max_steps))
     module.network.train()
     with _quiet(), _threads(options.threads), _own_randomness(), stop.listening(), ThreadPoolExecutor(1) as pool:
-        trainer = pl.Trainer(
+        trainer = _trainer(options, callbacks, run_dir)
+        try:
+            trainer.fit(module, _Steps(stream, module.step, options.max_steps, pool))
+        except (KeyboardInterrupt, SystemExit) as err:  # Lightning turns the first into the second
+            done = f"stopped after step {keeper.record.step} of {options.max_steps}"
+            raise Interrupted("training", done, f"resume it from {run_dir}") from err
+
+
+def _trainer(options: TrainerOptions, callbacks: list[pl.Callback], run_dir: Path) -> pl.Trainer:
+    """Lightning's trainer; ConfigError where it has no such device or precision."""
+    try:
+        return pl.Trainer(
             accelerator=options.accelerator,
             devices=1,
             precision=options.precision,  # type: ignore[arg-type]
@@ -101,11 +113,9 @@ def _run(module: TrainingModule, stream: TrainingStream, keeper: Keeper, options
             enable_model_summary=False,
             default_root_dir=run_dir,
         )
-        try:
-            trainer.fit(module, _Steps(stream, module.step, options.max_steps, pool))
-        except (KeyboardInterrupt, SystemExit) as err:  # Lightning turns the first into the second
-            done = f"stopped after step {keeper.record.step} of {options.max_steps}"
-            raise Interrupted("training", done, f"resume it from {run_dir}") from err
+    except (ValueError, RuntimeError, MisconfigurationException) as err:
+        found = f"accelerator {options.accelerator!r}, precision {options.precision!r}: {' '.join(str(err).split())}"
+        raise ConfigError("trainer", found, "choose a device that this machine has, for example trainer.accelerator=cpu") from err
 
 
 class _Steps:
@@ -124,11 +134,6 @@ class _Steps:
 def _check(options: TrainerOptions) -> None:
     if options.devices != 1:
         raise ConfigError("trainer.devices", str(options.devices), "use 1: batch statistics and order belong to one whole batch")
-    for name in ("max_steps", "batch_size", "valid_every", "valid_max"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"trainer.{name}", str(getattr(options, name)), "it must be at least 1")
-    if not options.learning_rate > 0:
-        raise ConfigError("trainer.learning_rate", str(options.learning_rate), "it must be positive")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from skyreel.errors import OutputError
 from skyreel.evaluate.names import long_name, short_name
+from skyreel.files import write_text
 
 DPI = 130
 _STYLE = """
@@ -105,21 +104,8 @@ def write_report(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
-    _write(path, page)
+    write_text(path, page)
     return path
-
-
-def _write(path: Path, page: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(page, encoding="utf-8")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as err:
-        raise OutputError(f"writing {path}", f"{type(err).__name__}: {err.strerror}", "choose a folder that you can write to") from err
 
 
 def _tiles(metrics: Mapping[str, Any]) -> str:

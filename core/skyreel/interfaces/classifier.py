@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skyreel.errors import DataError
+from skyreel.errors import ConfigError, DataError
 from skyreel.exposures import Exposures
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ class MovieStore(Protocol):
         ...
 
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+"""Names that Lightning knows for `TrainerOptions.accelerator`."""
+
+
 @dataclass(frozen=True)
 class TrainerOptions:
     """How long and how to train (config group `trainer`).
@@ -110,6 +114,11 @@ class TrainerOptions:
         CPU threads for torch; 0 leaves torch's own choice.
     progress : bool
         Progress bar in the terminal.
+
+    Raises
+    ------
+    ConfigError
+        For numbers out of range and an unknown accelerator.
     """
 
     max_steps: int = 30_000
@@ -126,6 +135,15 @@ class TrainerOptions:
     precision: str = "32-true"
     threads: int = 0
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "batch_size", "valid_every", "valid_max", "devices"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name}", str(getattr(self, name)), "it must be at least 1")
+        if not self.learning_rate > 0:
+            raise ConfigError("trainer.learning_rate", str(self.learning_rate), "it must be positive")
+        if self.accelerator not in ACCELERATORS:
+            raise ConfigError("trainer.accelerator", repr(self.accelerator), f"use one of {', '.join(ACCELERATORS)}")
 
 
 class Classifier(ABC):

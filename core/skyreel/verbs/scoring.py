@@ -101,6 +101,10 @@ def score_and_report(
     if training:
         metrics["training"] = dict(training)
     console.print(f"\nScores on {data}: {metrics['n_objects']} objects, argmax over {len(metrics['classes'])} classes")
+    if strange:
+        console.print(
+            f"Not scored, because the model does not know their labels: {', '.join(f'{n} {name!r}' for name, n in strange.items())}"
+        )
     print_scores(metrics, console)
     write_text(run_dir / METRICS, json.dumps(metrics, indent=2))
     report = write_report(

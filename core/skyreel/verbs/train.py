@@ -39,7 +39,11 @@ def run(config: Any, run_dir: Path) -> float:
         After Ctrl-C, once the last checkpoint is on disk.
     """
     resume = config.get("resume")
+    if config.dataset.name != "none":
+        remedy = "score the model on it afterwards with `skyreel evaluate`"
+        raise ConfigError(f"training on dataset={config.dataset.name}", "training reads simulated movies or input=FOLDER", remedy)
     if resume:
+        _only_resume()
         run_dir = Path(str(resume))
         config = _config_of(run_dir)
     elif (run_dir / CONFIG).exists():
@@ -49,19 +53,20 @@ def run(config: Any, run_dir: Path) -> float:
     classifier: Classifier = plugins().registry.create("classifier", config.classifier)
     trainer = typed(TrainerOptions, config.trainer, "trainer")
     train, valid, test = _movies(config)
-    if not resume:
-        write_provenance(run_dir, config)
+    bands, *_ = (_checked_bands(part) for part in (train, valid, test))  # a damaged one shows before hours of training
     labels = sorted(set(map(str, np.unique(train.label))))
     if UNLABELLED in labels:
         raise DataError("training", "movies without a label", "label every movie with its class or leave it out")
     task = Task(
         classes=class_order(labels),
-        bands=_bands(train),
+        bands=bands,
         stamp_size=train.take(np.array([0])).stamp_size,
         channels=tuple(type(simulation.survey).channels),
         pixel_scale=simulation.survey.camera.pixel_scale,
         sequence=typed(SequenceOptions, config.sequence, "sequence"),
     )
+    if not resume:
+        write_provenance(run_dir, config)
     figures = classifier.fit(train, valid, run_dir, task=task, trainer=trainer, seed=int(config.seed), resume=bool(resume))
     classifier.save(run_dir / MODEL)
     console.print(f"model in {run_dir / MODEL}")
@@ -79,6 +84,16 @@ def _config_of(run_dir: Path) -> Any:
         return OmegaConf.load(path)
     except (OSError, ValueError, YAMLError) as err:
         raise ConfigError(f"run {run_dir}", f"{CONFIG} cannot be read ({err})", "train anew in another folder") from err
+
+
+def _only_resume() -> None:
+    """ConfigError for overrides beside ``resume=``: the run goes on under its own config."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if HydraConfig.initialized():
+        others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+        if others:
+            raise ConfigError("resume", f"other options beside it: {' '.join(others)}", "leave them out: the run has its own config")
 
 
 def _movies(config: Any) -> tuple[MovieStore, MovieStore, MovieStore]:
@@ -106,12 +121,13 @@ def _split(folder: MovieFolder, seed: int) -> tuple[MovieStore, MovieStore, Movi
     return Subset(folder, order[2 * held :]), Subset(folder, order[:held]), Subset(folder, order[held : 2 * held])
 
 
-def _bands(movies: MovieStore) -> tuple[str, ...]:
-    """Bands in which any of the movies was taken, in the survey's order."""
+def _checked_bands(movies: MovieStore) -> tuple[str, ...]:
+    """Bands in which any of the movies was taken, in the survey's order; DataError where a movie cannot be used."""
     used: set[int] = set()
     bands: tuple[str, ...] = ()
     for start in range(0, len(movies), 1024):
         part = movies.take(np.arange(start, min(start + 1024, len(movies))))
+        part.check("movies to train on")
         bands = part.reported.bands
         used |= set(np.unique(part.reported.band[part.frame_mask]).tolist())
     return tuple(band for k, band in enumerate(bands) if k in used)
