@@ -234,6 +234,13 @@ def test_a_band_the_source_does_not_know_is_named() -> None:
         type(source).bands = kept
 
 
+@pytest.mark.parametrize(("name", "value"), [("sampling", "detections_only"), ("channels", ("science", "template", "difference"))])
+def test_what_is_not_rendered_yet_is_refused(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(simulation().survey), name, value)
+    with pytest.raises(SimulationError, match=r"survey 'hits': (sampling 'detections_only'|channels science, template, difference)"):
+        simulation()
+
+
 def test_a_lost_worker_is_a_simulation_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from skyreel.simulate import run
 

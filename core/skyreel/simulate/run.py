@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from skyreel.errors import ConfigError, OutputError, SimulationError
-from skyreel.interfaces import class_order
+from skyreel.interfaces import Survey, class_order
 from skyreel.movie_files import MANIFEST, write_manifest, write_shard
 from skyreel.movies import Movies
 from skyreel.plugin import plugins
@@ -94,8 +94,10 @@ def build(config: Mapping[str, Any]) -> Simulation:
         raise ConfigError("stamp.size", repr(size), "use a whole number of pixels from 7 to 256")
     sequence = typed(SequenceOptions, config["sequence"], "sequence")
     sources = {label: registry.create("source", config["source"][label]) for label in class_order(list(config["source"]))}
+    survey = registry.create("survey", config["survey"])
+    _supported(survey, config["survey"]["name"])
     return Simulation(
-        survey=registry.create("survey", config["survey"]),
+        survey=survey,
         sources=sources,
         psf=registry.create("psf", config["psf"]),
         host=registry.create("host", config["host"]),
@@ -105,6 +107,14 @@ def build(config: Mapping[str, Any]) -> Simulation:
         stamp_size=size,
         seed=whole_number(config, "seed"),
     )
+
+
+def _supported(survey: Survey, name: str) -> None:
+    """SimulationError for what a survey may say of itself but the chain does not render yet."""
+    if survey.sampling != "all_visits":
+        raise SimulationError(f"survey {name!r}", f"sampling {survey.sampling!r}", "movies are simulated for all_visits alone so far")
+    if tuple(survey.channels) != ("science",):
+        raise SimulationError(f"survey {name!r}", f"channels {', '.join(survey.channels)}", "science images alone are rendered so far")
 
 
 @lru_cache(maxsize=4)
