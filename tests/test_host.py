@@ -1,7 +1,5 @@
 """Host galaxies: images against GalSim, populations against what they are drawn from."""
 
-import time
-
 import galsim
 import numpy as np
 import pytest
@@ -106,16 +104,6 @@ def test_an_object_is_the_same_in_any_batch() -> None:
     together = host.image(table, offset, "gr", SCALE, 48, 2)
     alone = host.image({name: column[4:5] for name, column in table.items()}, offset[4:5], "gr", SCALE, 48, 2)
     assert alone.tobytes() == together[4:5].tobytes()
-
-
-def test_a_galaxy_takes_milliseconds() -> None:
-    host = GalSimHost()
-    table = host.sample(60, np.random.default_rng(3))
-    offset = host.offsets(table, np.random.default_rng(4))
-    host.image(table, offset, "g", SCALE, 48, 2)
-    begin = time.process_time()
-    host.image(table, offset, "g", SCALE, 48, 2)
-    assert (time.process_time() - begin) / 60 < 3e-3
 
 
 # --------------------------------------------------------------------------------------------- populations

@@ -1,93 +1,21 @@
-"""Alert window, preprocessing (eq. 4), stacks and their stepwise twin."""
+"""Network input from whole movies: eq. 4, scaling, stacks, conditions."""
 
 import pickle
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sequence_toys import BANDS, CONF, RUNNING, movies, usable_frames
 
 from skyreel.errors import BandError, ConfigError, DataError
-from skyreel.exposures import DTYPES, Exposures
+from skyreel.exposures import DTYPES
 from skyreel.interfaces import PixelBits
-from skyreel.movies import Movies, Truth
 from skyreel.photometry import psf_flux, psf_image
 from skyreel.preprocessing import CONDITIONS, SequenceOptions, n_conditions
-from skyreel.sequences import alert_window, build_sequences
-from skyreel.stepwise import SequenceState, advance, initial_sequence_state
-
-CONF = Path(__file__).parents[1] / "conf" / "sequence"
-BANDS = ("g", "r", "i")
-RUNNING = SequenceOptions(scaling="running_max", conditions=("psf_fwhm", "sky", "band"))
-
-
-def conditions(n, epochs, seed=0, mask=None, bands=BANDS):
-    """Random conditions like those of HiTS."""
-    rng = np.random.default_rng(seed)
-    shape = (n, epochs)
-    columns = {name: np.zeros(shape) for name in DTYPES}
-    columns |= {
-        "mask": np.ones(shape, bool) if mask is None else mask,
-        "mjd": 57070 + np.cumsum(rng.uniform(0.05, 1.0, shape), axis=1),
-        "band": rng.integers(0, len(bands), shape),
-        "exptime": rng.choice([60.0, 86.0, 102.0], shape),
-        "seeing": rng.uniform(1.0, 2.0, shape),
-        "psf_fwhm": rng.uniform(2.8, 6.0, shape),
-        "airmass": rng.uniform(1.0, 2.0, shape),
-        "sky": rng.uniform(90, 600, shape),
-        "zero_point": rng.normal(25, 0.2, shape),
-        "limiting_mag": rng.normal(23, 0.3, shape),
-        "gain": np.full(shape, 4.1),
-        "read_noise": np.full(shape, 6.1),
-        "saturation": np.full(shape, 4e4),
-    }
-    return Exposures(bands, **columns)
-
-
-def movies(n=4, epochs=7, seed=0, frame_mask=None, size=9, channels=1, first=None, dtype=np.float32, bits=None):
-    """Noisy stars of random brightness; unusable frames hold NaN (floats) so that any use of them shows."""
-    rng = np.random.default_rng(seed)
-    usable = np.ones((n, epochs), bool) if frame_mask is None else np.asarray(frame_mask)
-    reported = conditions(n, epochs, seed)
-    flux = rng.uniform(50, 2e4, (n, epochs)).astype(np.float32)
-    star = psf_image((size, size), reported.psf_fwhm) * flux[..., None, None] + reported.sky[..., None, None]
-    pixels = np.round(star[:, :, None] + rng.normal(0, 6, (n, epochs, channels, size, size))).astype(np.float32)
-    pixels[~usable] = np.nan
-    pixels = np.where(np.isnan(pixels), 9999, pixels).astype(dtype) if np.dtype(dtype).kind == "u" else pixels
-    return Movies(
-        pixels=pixels,
-        pixel_mask=np.zeros(pixels.shape, np.uint8) if bits is None else bits,
-        frame_mask=usable,
-        reported=reported,
-        label=np.full(n, "supernova"),
-        object_id=np.array([f"o{i}" for i in range(n)]),
-        first_detection=np.full(n, -1, np.int32) if first is None else np.asarray(first, np.int32),
-        truth=Truth(reported, flux, rng.normal(0, 0.3, (n, epochs, 2)).astype(np.float32), np.zeros(n, bool), {"period": np.arange(n)}),
-    )
-
-
-def stepwise(movies, options):
-    """Every frame of the movies fed to `advance` one at a time."""
-    channels, size = movies.pixels.shape[2], movies.stamp_size
-    state = initial_sequence_state(len(movies), options, channels, size, n_conditions(options, movies.reported.bands))
-    steps = []
-    for epoch in range(movies.pixels.shape[1]):
-        exposure = movies.reported.window(np.full(len(movies), epoch), 1)
-        exposure = exposure.replace(mask=exposure.mask & movies.frame_mask[:, epoch : epoch + 1])
-        step, state = advance(state, movies.pixels[:, epoch], exposure, options, movies.pixel_mask[:, epoch])
-        steps.append(step)
-    return steps, state
-
-
-def usable_frames(draw, n, epochs, least=1):
-    rows = st.lists(st.booleans(), min_size=epochs, max_size=epochs).filter(lambda row: sum(row) >= least)
-    return np.array([draw(rows) for _ in range(n)])
-
-
-# ------------------------------------------------------------------------------------------------- eq. 4
+from skyreel.sequences import build_sequences
 
 
 def test_equation_four_in_numbers():
@@ -305,152 +233,6 @@ def test_conditions_follow_the_options():
 def test_no_conditions_by_default():
     assert n_conditions(SequenceOptions(), BANDS) == 0
     assert build_sequences(movies(), SequenceOptions()).conditions.shape[-1] == 0
-
-
-# ------------------------------------------------------------------------------------------------- alert window
-
-
-def reference_window(usable, first, options):
-    """Section 3.1 for one object in plain Python: the kept frames and the alert's place among them."""
-    frames = [i for i, good in enumerate(usable) if good]
-    later = [k for k, i in enumerate(frames) if i >= first >= 0]
-    start = max(later[0] - options.before_alert, 0) if later else 0
-    return frames[start : start + options.max_images], (later[0] - start if later else -1)
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_alert_window_equals_the_plain_rule(data):
-    epochs = data.draw(st.integers(1, 9))
-    usable = usable_frames(data.draw, 3, epochs, least=0)
-    first = [data.draw(st.integers(-1, epochs - 1)) for _ in range(3)]
-    longest = data.draw(st.integers(1, 8))
-    options = SequenceOptions(n_stacked=1, max_images=longest, before_alert=data.draw(st.integers(0, longest - 1)))
-    stars = movies(n=3, epochs=epochs, frame_mask=usable, first=first)
-    out = alert_window(stars, options)
-    assert out.frame_mask.shape[1] <= longest
-    for row in range(3):
-        frames, alert = reference_window(usable[row], first[row], options)
-        assert out.frame_mask[row].tolist() == [k < len(frames) for k in range(out.frame_mask.shape[1])]
-        np.testing.assert_array_equal(out.reported.mask[row], out.frame_mask[row])
-        np.testing.assert_array_equal(out.pixels[row, : len(frames)], stars.pixels[row, frames])
-        np.testing.assert_array_equal(out.reported.mjd[row, : len(frames)], stars.reported.mjd[row, frames])
-        np.testing.assert_array_equal(out.truth.flux[row, : len(frames)], stars.truth.flux[row, frames])
-        np.testing.assert_array_equal(out.truth.centre[row, : len(frames)], stars.truth.centre[row, frames])
-        np.testing.assert_array_equal(out.truth.exposures.mask[row], out.frame_mask[row])
-        assert out.first_detection[row] == alert
-    assert not out.pixels[~out.frame_mask].any()
-    assert not out.truth.flux[~out.frame_mask].any()
-    np.testing.assert_array_equal(out.truth.params["period"], stars.truth.params["period"])
-
-
-def test_five_images_before_the_alert():
-    out = alert_window(movies(n=1, epochs=30, first=[12]), SequenceOptions())
-    assert out.first_detection.tolist() == [5]
-    assert out.pixels.shape[1] == 22
-    steps = build_sequences(out, SequenceOptions())
-    assert steps.mask.sum() == 20
-    assert steps.dt[0, 0, 0] == 0
-
-
-def test_window_of_a_window_is_the_window():
-    options = SequenceOptions(max_images=6, before_alert=2)
-    usable = np.random.default_rng(0).random((4, 12)) < 0.8
-    once = alert_window(movies(n=4, epochs=12, frame_mask=usable, first=[-1, 3, 7, 11]), options)
-    twice = alert_window(once, options)
-    np.testing.assert_array_equal(once.pixels, twice.pixels)
-    np.testing.assert_array_equal(once.first_detection, twice.first_detection)
-
-
-def test_movies_without_truth():
-    assert alert_window(replace(movies(), truth=None), SequenceOptions()).truth is None
-
-
-# ------------------------------------------------------------------------------------------------- stepwise
-
-
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_stepwise_equals_batch(data):
-    epochs, stacked = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
-    usable = usable_frames(data.draw, 3, epochs)
-    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    channels = data.draw(st.integers(1, 2))
-    bits = rng.choice([0, 0, 0, 0, 0, 1, 2, 4, 8], (3, epochs, channels, 9, 9)).astype(np.uint8)
-    stars = movies(n=3, epochs=epochs, frame_mask=usable, channels=channels, bits=bits, seed=int(rng.integers(1000)))
-    options = replace(RUNNING, n_stacked=stacked, scaling=data.draw(st.sampled_from(["zero_point", "running_max"])))
-    batch = build_sequences(stars, options, incomplete=True)
-    steps, state = stepwise(stars, options)
-    seen = np.zeros(3, int)
-    for epoch, step in enumerate(steps):
-        np.testing.assert_array_equal(step.mask[:, 0], usable[:, epoch])
-        for row in np.nonzero(usable[:, epoch])[0]:
-            place = (row, seen[row])
-            biggest = np.abs(batch.stacks[place]).max()
-            np.testing.assert_allclose(step.stacks[row, 0], batch.stacks[place], rtol=1e-6, atol=1e-6 * biggest)
-            np.testing.assert_array_equal(step.dt[row, 0], batch.dt[place])
-            np.testing.assert_array_equal(step.conditions[row, 0], batch.conditions[place])
-            assert step.complete[row, 0] == batch.complete[place]
-            assert step.frame[row, 0] == seen[row]
-            assert batch.frame[place] == epoch
-            seen[row] += 1
-        absent = ~usable[:, epoch]
-        assert not step.stacks[absent].any()
-        assert (step.frame[absent] == -1).all()
-    np.testing.assert_array_equal(state.count, usable.sum(axis=1))
-
-
-def test_absent_objects_keep_their_state_and_input_is_untouched():
-    stars = movies(n=2, epochs=4)
-    _, state = stepwise(stars, RUNNING)
-    before = {name: array.copy() for name, array in state.to_arrays().items()}
-    exposure = conditions(2, 1, seed=1).replace(mjd=np.full((2, 1), 60000.0), mask=np.array([[True], [False]]))
-    frame = np.full((2, 1, 9, 9), 500.0)
-    frame[1] = np.nan
-    _, new = advance(state, frame, exposure, RUNNING)
-    for name, array in state.to_arrays().items():
-        np.testing.assert_array_equal(array, before[name])
-        np.testing.assert_array_equal(getattr(new, name)[1], before[name][1])
-    assert new.count.tolist() == [5, 4]
-
-
-def test_state_survives_arrays():
-    stars = movies(n=2, epochs=4)
-    _, state = stepwise(stars, RUNNING)
-    again = SequenceState.from_arrays(state.to_arrays())
-    for item in fields(SequenceState):
-        np.testing.assert_array_equal(getattr(again, item.name), getattr(state, item.name))
-    with pytest.raises(DataError, match="zp_ref"):
-        SequenceState.from_arrays({name: array for name, array in state.to_arrays().items() if name != "zp_ref"})
-    for name in ("frames", "mjd", "running_max"):
-        with pytest.raises(DataError, match="shapes"):
-            SequenceState.from_arrays(state.to_arrays() | {name: state.to_arrays()[name][:1]})
-
-
-def test_stepwise_errors():
-    options = SequenceOptions()
-    state = initial_sequence_state(2, options, 1, 9, 0)
-    exposure, frame = conditions(2, 1), np.full((2, 1, 9, 9), 500.0)
-    _, later = advance(state, frame, exposure, options)
-    with pytest.raises(DataError, match="does not follow"):
-        advance(later, frame, exposure, options)
-    with pytest.raises(DataError, match="frame"):
-        advance(state, frame[..., :8], exposure, options)
-    with pytest.raises(DataError, match="frame"):
-        advance(state, frame[:, 0], exposure, options)
-    with pytest.raises(DataError, match="exposure"):
-        advance(state, frame, conditions(2, 2), options)
-    with pytest.raises(DataError, match="conditions"):
-        advance(state, frame, exposure, replace(options, conditions=("sky",)))
-    with pytest.raises(DataError, match="n_stacked"):
-        advance(state, frame, exposure, replace(options, n_stacked=2))
-    with pytest.raises(DataError, match="zero_point"):
-        advance(state, frame, exposure.replace(zero_point=np.full((2, 1), np.nan)), options)
-    with pytest.raises(DataError, match="NaN"):
-        advance(state, np.where(np.arange(9) == 4, np.nan, frame), exposure, options)
-
-
-# ------------------------------------------------------------------------------------------------- errors, configs
 
 
 def test_movies_that_cannot_be_sequences():
