@@ -56,7 +56,7 @@ notebooks: $(INSTALLED) ## writes and executes them
 	$(BIN)/python examples/make_notebooks.py
 
 bench: $(INSTALLED)
-	$(BIN)/python -m pytest benchmarks --benchmark-only
+	$(BIN)/python -m pytest benchmarks -s
 
 clean: ## caches and builds; .venv and runs/ stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
