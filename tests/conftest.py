@@ -32,6 +32,36 @@ def data_dir() -> Path:
     return found
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny movies and a tiny training (see `verb_runs.trained`)."""
+    from verb_runs import trained
+
+    return trained(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def good(made: Path):
+    """Some of those movies."""
+    import numpy as np
+
+    from skyreel.movie_files import MovieFolder
+
+    return MovieFolder(made / "movies").take(np.arange(0, 60, 5))
+
+
+@pytest.fixture
+def classify(made: Path, tmp_path: Path):
+    """Classifies `input` in tmp_path; a second argument names another model."""
+
+    from verb_runs import skyreel
+
+    def run(movies: str | Path, model: str | Path = made / "run", output: str = "p.parquet"):
+        return skyreel("classify", f"model={model}", f"input={movies}", f"output={output}", cwd=tmp_path)
+
+    return run
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says how many real-data tests ran: a run that skipped them all looks like one that passed them all."""
 

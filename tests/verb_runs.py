@@ -13,6 +13,8 @@ CLASSES = ("supernova", "rr_lyrae", "eclipsing_binary", "non_variable", "asteroi
 NETWORK = ["classifier.channels=[[4],[4]]", "classifier.dense=16", "classifier.lstm=16"]
 SIZES = ["n_objects=32", "n_valid=8", "n_test=8", "trainer.batch_size=16", "trainer.max_steps=40", "trainer.valid_every=20"]
 TINY = ["experiment=quickstart", "executor=inprocess", "trainer.threads=1", *NETWORK, *SIZES]
+SIMULATE = ["simulate", "source=[non_variable]", "n_objects=4", "output=out"]
+TRAIN = ["train", *TINY, "source=[non_variable,asteroid]"]
 
 
 @dataclass
@@ -45,3 +47,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert done.code == 0, done.err + done.out
         _kept.append(folder)
     return _kept[0]
+
+
+def refused(done: Done, *words: str) -> None:
+    """Exit code 1 and one line that holds all of `words`."""
+    assert done.code == 1, done.out
+    lines = done.err.splitlines()
+    assert len(lines) == 1, done.err
+    assert lines[0].startswith("skyreel: ")
+    assert not [word for word in words if word not in lines[0]], lines[0]
+
+
+def left(folder: Path) -> set[str]:
+    """Files and folders, without the runs' own."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if "runs" not in path.relative_to(folder).parts}
