@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from skyreel.errors import DataError
 from skyreel.evaluate import figures as draw
 from skyreel.evaluate.metrics import score
+from skyreel.evaluate.names import long_name
 from skyreel.evaluate.report import write_report
 from skyreel.evaluate.table import print_scores
 from skyreel.files import write_text
@@ -113,11 +114,19 @@ def score_and_report(
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(config), resolve=True),
         metrics=metrics,
         figures=_figures(movies, predictions, metrics, run_dir),
-        provenance={**provenance(), "seed": config.seed, "data": data, "config hash": metrics["config_hash"]},
+        provenance=_provenance(config, data, metrics["config_hash"]),
         notes=_notes(data, counts, strange, training),
     )
     console.print(f"report: {report}")
     return metrics
+
+
+def _provenance(config: Any, data: str, hashed: str) -> dict[str, str]:
+    """Rows of the report's last table: every version, plugin and name as a line of text."""
+    rows = {"data": data, "model": str(config.model or "trained in this run"), "seed of this run": str(config.seed), "config hash": hashed}
+    for name, value in provenance().items():
+        rows[name.replace("_", " ")] = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    return rows
 
 
 def _figures(movies: Movies, predictions: Predictions, metrics: Mapping[str, Any], run_dir: Path) -> dict[str, Figure]:
@@ -130,7 +139,7 @@ def _figures(movies: Movies, predictions: Predictions, metrics: Mapping[str, Any
     if history.is_file():
         out["Training"] = draw.training_figure(json.loads(history.read_text()))
     for name, row in draw.example_rows(predictions, movies.label).items():
-        out[f"A typical {name.replace('_', ' ')}"] = draw.movie_figure(movies, predictions, row)
+        out[f"A typical object: {long_name(name)}"] = draw.movie_figure(movies, predictions, row)
     return out
 
 
