@@ -277,7 +277,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("skyreel_rcnn.files.os.replace", full)
+    monkeypatch.setattr("skyreel.files.os.replace", full)
     with pytest.raises(OutputError, match="No space left"):
         fit(tmp_path)
     assert not list(tmp_path.rglob("*.part"))

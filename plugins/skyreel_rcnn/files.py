@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -16,26 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from skyreel.errors import ModelError, OutputError
+from skyreel.errors import ModelError
+from skyreel.files import write_bytes
 
 DESCRIPTION = "skyreel"
 """Key of the JSON description in the header of a safetensors file."""
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader finds the old content or the new one; OutputError where that fails."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as err:
-        if temporary.is_file():
-            temporary.unlink()
-        raise OutputError(f"writing {path}", err.strerror or str(err), "free some space or choose a folder that can be written to") from err
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from skyreel.errors import ConfigError, DataError
+from skyreel.errors import ConfigError
 from skyreel.interfaces import Array, LightCurve, Params
 from skyreel_sources.epochs import by_band, check_epochs, check_positive, fold
 from skyreel_sources.fourier import fourier_sum
@@ -90,11 +90,9 @@ class Cepheid(StarLike):
         Raises
         ------
         DataError
-            For a period that is not positive; see also `check_epochs`.
+            See `check_epochs`.
         """
         check_epochs("Cepheid", params, mjd, band, self.bands)
-        if not (params["period"] > 0.0).all():
-            raise DataError("Cepheid.light_curve", "a period that is not positive", "hand in periods in days")
         phase = fold(mjd, params["epoch"], params["period"])
         mag = by_band(params["mean_mag"][:, None] + _colours(params["period"]), band)
         for index in np.unique(band):

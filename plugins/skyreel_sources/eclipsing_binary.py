@@ -8,7 +8,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from skyreel.errors import DataError
 from skyreel.interfaces import Array, LightCurve, Params
 from skyreel_sources.colours import colour_of_temperature, stellar_locus
 from skyreel_sources.epochs import by_band, check_epochs, check_fraction, chunks, fold
@@ -68,11 +67,9 @@ class EclipsingBinary(StarLike):
         Raises
         ------
         DataError
-            For a period that is not positive; see also `check_epochs`.
+            See `check_epochs`.
         """
         check_epochs("EclipsingBinary", params, mjd, band, self.bands)
-        if not (params["period"] > 0.0).all():
-            raise DataError("EclipsingBinary.light_curve", "a period that is not positive", "hand in periods in days")
         bank = _bank()
         half = bank.shape[1] - 1
         values = bank.ravel()

@@ -15,12 +15,12 @@ ROWS = 2048
 
 
 def check_epochs(who: str, params: Params, mjd: Array, band: NDArray[np.int8], bands: tuple[str, ...]) -> None:
-    """Raises unless `mjd` and `band` are (n, T) for the n rows of `params`.
+    """Raises unless `mjd` and `band` are (n, T) for the n rows of `params`, and their periods, if any, are positive.
 
     Raises
     ------
     DataError
-        Wrong shapes, or an MJD that is not finite.
+        Wrong shapes, an MJD that is not finite, or a ``period`` [d] that is not positive.
     BandError
         A band index outside `bands`.
     """
@@ -33,6 +33,8 @@ def check_epochs(who: str, params: Params, mjd: Array, band: NDArray[np.int8], b
         raise DataError(f"{who}.light_curve", "an MJD that is not finite", "fill masked epochs with any finite date")
     if band.size and not (band.min() >= 0 and band.max() < len(bands)):
         raise BandError(f"{who}.light_curve", f"band index {band.min()}..{band.max()}", f"indices count into {', '.join(bands)}")
+    if "period" in params and not (params["period"] > 0.0).all():
+        raise DataError(f"{who}.light_curve", "a period that is not positive", "hand in periods in days")
 
 
 def chunks(n: int) -> Iterator[slice]:

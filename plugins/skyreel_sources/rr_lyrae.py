@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from skyreel.errors import DataError
 from skyreel.interfaces import Array, LightCurve, Params
 from skyreel_sources.epochs import by_band, check_epochs, check_fraction, fold
 from skyreel_sources.fourier import fourier_sum
@@ -73,11 +72,9 @@ class RRLyrae(StarLike):
         Raises
         ------
         DataError
-            For a period that is not positive; see also `check_epochs`.
+            See `check_epochs`.
         """
         check_epochs("RRLyrae", params, mjd, band, self.bands)
-        if not (params["period"] > 0.0).all():
-            raise DataError("RRLyrae.light_curve", "a period that is not positive", "hand in periods in days")
         curve = fourier_sum(fold(mjd, params["epoch"], params["period"]), *_unit_curve(params))
         ratios = np.stack([load(TABLE)[f"{kind}_amplitude_ratio"][[0, 1, 2, 3, 4, 4]] for kind in TYPES])
         ratio = ratios[params["type"].astype(np.intp)]

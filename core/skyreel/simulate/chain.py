@@ -125,7 +125,7 @@ class Simulation:
         order = np.argsort(lengths, kind="stable")
         for rows in np.split(order, range(CHUNK, n, CHUNK)):
             last = int(lengths[rows].max())
-            part = true.take(rows)._apply(lambda column, last=last: column[:, :last])
+            part = true.take(rows).window(np.zeros(len(rows), np.intp), last)
             scene = render(
                 basis,
                 weights[rows, :last],

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from skyreel.errors import ConfigError, OutputError, SimulationError
 from skyreel.interfaces import Survey, class_order
-from skyreel.movie_files import MANIFEST, write_manifest, write_shard
+from skyreel.movie_files import write_manifest, write_shard
 from skyreel.movies import Movies
 from skyreel.plugin import plugins
 from skyreel.preprocessing import SequenceOptions
@@ -311,7 +311,6 @@ def simulate_to(
 
 
 __all__ = [
-    "MANIFEST",
     "ExecutorOptions",
     "Piece",
     "build",
