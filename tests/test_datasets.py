@@ -181,6 +181,26 @@ def test_bright_subset(tmp_path):
     assert data.left_out == {"supernova_1": "not in the bright subset"}
 
 
+def test_columns_of_the_kept_objects(tmp_path):
+    """What is not in a file is NaN; supernovae have no mean magnitude, stars no peak."""
+    folder = write(tmp_path, {"supernova": {"frame_diff_adu": (slice(8, 16), 100.0)}})
+    assert load_dataset("hits2015a", folder).left_out == {"supernova_1": "no detection"}
+    star = archive(conditions(), "rr_lyrae")
+    mags = np.repeat([15.0, 18.0], EPOCHS)
+    mags[3], mags[EPOCHS:] = 6.0, np.nan
+    star |= {"frame_mag": mags, "obj_mean_mag": np.array([13.9, 18.5]), "obj_x": np.array([3.0, 4.0]), "obj_y": np.array([5.0, 6.0])}
+    np.savez(folder / "dev" / "rr_lyrae.npz", **star)
+    columns = load_dataset("hits2015a", folder).columns
+    nan = np.nan
+    np.testing.assert_array_equal(columns["bright"], [True] * 7)
+    np.testing.assert_array_equal(columns["peak_snr"], [20.0] + [nan] * 6)
+    # a point 9 mag off is no measurement, and a star without a light curve has the listed mean
+    np.testing.assert_array_equal(columns["mean_mag"], [nan, 15.0, 18.5] + [nan] * 4)
+    np.testing.assert_array_equal(columns["ccd_x"], [nan, 3.0, 4.0] + [nan] * 4)
+    np.testing.assert_array_equal(columns["ccd_y"], [nan, 5.0, 6.0] + [nan] * 4)
+    assert all(len(column) == 7 for column in columns.values())
+
+
 def test_frames_out_of_order_are_sorted(tmp_path):
     table = conditions()
     folder = write(tmp_path)
@@ -205,7 +225,7 @@ def test_other_split_and_unknown_split(tmp_path):
 def test_unknown_name_tells_the_known_ones():
     with pytest.raises(DatasetError, match="'hits2015'.*hits2015a.*did you mean 'hits2015a'"):
         load_dataset("hits2015")
-    assert dataset_names() == ("hits2015a",)
+    assert dataset_names() == ("hits2015a", "hits2015a_raw")
 
 
 def test_missing_folder_tells_where_it_looked(tmp_path, monkeypatch):

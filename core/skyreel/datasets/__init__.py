@@ -11,7 +11,7 @@ from skyreel.errors import DatasetError
 
 __all__ = ["Dataset", "dataset_names", "load_dataset", "locate"]
 
-_READERS = {"hits2015a": "skyreel.datasets.hits2015a"}
+_READERS = {"hits2015a": "skyreel.datasets.hits2015a", "hits2015a_raw": "skyreel.datasets.hits2015a_raw"}
 """Name -> module with `read(folder, **options) -> Dataset`, imported on first use."""
 
 

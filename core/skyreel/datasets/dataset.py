@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ class Dataset:
         Name of the data set.
     path : Path
         Folder it was read from.
+    columns : dict of str -> (n,) array
+        What else is known about each object. HiTS: `bright` (bool; False for the supernovae that the paper's authors left
+        out as faint, True for all other objects), `peak_snr` (largest difference flux over its error of a supernova,
+        NaN for others), `mean_mag` (the authors' mean magnitude of a star, NaN for supernovae and where it is not
+        known), `ccd_x`, `ccd_y` (position on the chip [px], NaN where it is not known).
     """
 
     movies: Movies
@@ -45,6 +50,7 @@ class Dataset:
     counts: dict[str, Any]
     name: str
     path: Path
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.movies)

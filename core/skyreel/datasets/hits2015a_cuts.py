@@ -3,21 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skyreel.datasets.ragged import Columns
+from skyreel.datasets.ragged import Columns, Grid
+from skyreel.errors import ConfigError
 from skyreel.interfaces import PixelBits
-
-if TYPE_CHECKING:
-    from skyreel.datasets.hits2015a import HitsOptions
 
 USABLE = ""
 NO_FRAME = PixelBits.NO_DATA
 LARGEST_PIXEL = 1e6
 """No pixel of the camera reaches it [ADU]; the source marks bad pixels with 9.998e7 and with -9999."""
+LARGEST_CHANGE = 5.0
+"""A point of a star's light curve farther than this from its median [mag] is no measurement: the deepest eclipses of
+Algols, and the amplitudes of RR Lyrae, are smaller."""
+
+
+@dataclass
+class HitsOptions:
+    """Options of the data sets `hits2015a` and `hits2015a_raw`.
+
+    Parameters
+    ----------
+    split : str
+        Which sky fields: in `hits2015a` the folder of the class files within the data set's folder, in `hits2015a_raw`
+        'dev' (the fields of that folder), 'holdout' (the other fields) or 'all'.
+    bands : tuple of str
+        Filters that the movies' band index refers to; frames in others are masked. All stamps are g.
+    max_seeing : float, arcsec
+        Frames with this header seeing or more are masked (section 2.3 of the paper: 2).
+    min_zero_point : float, mag
+        Frames with a smaller zero point are masked as cloudy (clear g exposures have 24.9 to 25.1).
+    saturation : float, ADU
+        Pixels at or above it are flagged as saturated.
+    max_bad_fraction : float
+        Frames with a larger share of bad pixels are masked.
+    detection_sigma : float
+        A supernova's first alert is the first usable frame with a difference flux above this many sigma (section 4: 5).
+    before_alert : int
+        Usable frames kept before the first alert when the frames of a supernova's sequence are counted (section 3.1: 5).
+    min_frames : int
+        Objects with fewer usable frames in the sequence are left out.
+    drop_duplicates : bool
+        Keep one movie of supernovae that are listed under two names.
+    bright_only : bool
+        Keep only the supernovae that the paper's authors scored (largest difference flux above 1500 ADU).
+    """
+
+    split: str = "dev"
+    bands: tuple[str, ...] = ("g",)
+    max_seeing: float = field(default=2.0, metadata={"unit": "arcsec"})
+    min_zero_point: float = field(default=24.0, metadata={"unit": "mag"})
+    saturation: float = field(default=35000.0, metadata={"unit": "ADU"})
+    max_bad_fraction: float = 0.25
+    detection_sigma: float = 5.0
+    before_alert: int = 5
+    min_frames: int = 5
+    drop_duplicates: bool = False
+    bright_only: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_seeing", "saturation", "detection_sigma", "min_frames"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"dataset.{name}", str(getattr(self, name)), "it must be positive")
+        if self.before_alert < 0:
+            raise ConfigError("dataset.before_alert", str(self.before_alert), "it must be 0 or more")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise ConfigError("dataset.max_bad_fraction", str(self.max_bad_fraction), "it must lie in [0, 1]")
 
 
 def pixel_bits(stamps: NDArray[np.float32], saturation: float) -> NDArray[np.uint8]:
@@ -65,6 +120,28 @@ def signal_to_noise(data: Columns) -> NDArray[np.float64]:
     """Difference flux over its error (N,); NaN without a measurement."""
     error = np.where(data["frame_diff_adu_err"] > 0, data["frame_diff_adu_err"], np.nan)
     return np.asarray(data["frame_diff_adu"] / error)
+
+
+def peak(snr: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Largest value (n,) over the epochs (n, T); NaN for objects without a measurement."""
+    known = np.isfinite(snr)
+    largest = np.where(known, snr, -np.inf).max(axis=1, initial=-np.inf)
+    return np.where(known.any(axis=1), largest, np.nan)
+
+
+def mean_magnitude(data: Columns, label: NDArray[np.str_], grid: Grid) -> NDArray[np.float64]:
+    """Mean magnitude (n,) of each star's light curve, the listed one of stars without one, NaN for supernovae.
+
+    Points farther than `LARGEST_CHANGE` from the star's median are left out: one eclipsing binary has a point 6.9 mag too bright.
+    """
+    mags = grid.spread(data["frame_mag"], np.nan)
+    in_order = np.sort(mags, axis=1)  # NaN last
+    measured = np.isfinite(mags).sum(axis=1)
+    median = in_order[np.arange(len(mags)), measured // 2]
+    good = np.abs(mags - median[:, None]) < LARGEST_CHANGE
+    mean = np.where(good, mags, 0).sum(axis=1) / np.maximum(good.sum(axis=1), 1)
+    star = label != "supernova"
+    return np.where(star, np.where(good.any(axis=1), mean, data["obj_mean_mag"]), np.nan)
 
 
 def first_detection(usable: NDArray[np.bool_], snr: NDArray[np.float64], alerts: NDArray[np.bool_], sigma: float) -> NDArray[np.int32]:

@@ -76,6 +76,47 @@ def join(parts: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def nearest_exposure(
+    sequence: NDArray[Any], mjd: NDArray[np.float64], wanted: NDArray[Any], wanted_mjd: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The exposure nearest in time, of the same sequence (such as a sky field).
+
+    Parameters
+    ----------
+    sequence : int (M,)
+        Which sequence each exposure belongs to.
+    mjd : float (M,), d
+    wanted : int (N,)
+        The sequence to look in.
+    wanted_mjd : float (N,), d
+
+    Returns
+    -------
+    int (N,)
+        Index of the exposure; meaningless where there is none.
+    float (N,), d
+        How far it is away; more than 10 000 where the sequence has no exposure.
+    """
+    key, goal = _sortable(sequence, mjd), _sortable(wanted, wanted_mjd)
+    order = np.argsort(key)
+    after = np.clip(np.searchsorted(key[order], goal), min(1, len(key) - 1), len(key) - 1)
+    near = order[np.where(goal - key[order[after - 1]] < key[order[after]] - goal, after - 1, after)]
+    return near, np.abs(key[near] - goal)
+
+
+def exposures_within(
+    sequence: NDArray[Any], mjd: NDArray[np.float64], wanted: NDArray[Any], wanted_mjd: NDArray[np.float64], tolerance: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Number of exposures (N,) of the same sequence that are no farther than `tolerance` (N,) [d]; see `nearest_exposure`."""
+    key, goal = np.sort(_sortable(sequence, mjd)), _sortable(wanted, wanted_mjd)
+    return np.searchsorted(key, goal + tolerance, "right") - np.searchsorted(key, goal - tolerance)
+
+
+def _sortable(sequence: NDArray[Any], mjd: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sequence and date as one number: any MJD of this century is smaller than 100 000."""
+    return np.asarray(sequence * 100_000.0 + mjd)
+
+
 @dataclass(frozen=True)
 class Grid:
     """Places ragged frames on a rectangle (objects, epochs).
