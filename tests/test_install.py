@@ -141,7 +141,7 @@ def test_every_verb_runs_in_a_clean_environment(clean: Clean) -> None:
     assert record["versions"]["skyreel"] == checkout.__version__
     clean.skyreel("classify", "model=run", "input=movies", "output=p.parquet")
     assert len(set(pq.read_table(clean.work / "p.parquet")["object_id"].to_pylist())) == 18
-    scores = clean.skyreel("evaluate", "model=run", "input=movies", "hydra.run.dir=scored")
+    scores = clean.skyreel("evaluate", "model=run", "input=movies", "controls=false", "also=[]", "hydra.run.dir=scored")
     assert "mean recall" in scores
     for run in ("run", "scored"):
         assert json.loads((clean.work / run / "metrics.json").read_text())["by_n_images"]

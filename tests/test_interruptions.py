@@ -35,7 +35,7 @@ def test_a_full_disk(verb: str, room: int, made: Path, tmp_path: Path) -> None:
         "simulate": SIMULATE,
         "train": [*TRAIN, "n_objects=8"],
         "classify": ["classify", f"model={made / 'run'}", f"input={made / 'movies'}", "output=p.parquet"],
-        "evaluate": ["evaluate", f"model={made / 'run'}", f"input={made / 'movies'}"],
+        "evaluate": ["evaluate", f"model={made / 'run'}", f"input={made / 'movies'}", "controls=false", "also=[]"],
     }[verb]
     with nearly_full_disk(room):
         done = skyreel(*args, "hydra.run.dir=run", cwd=tmp_path)

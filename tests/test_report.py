@@ -1,22 +1,29 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from matplotlib import image as mpl_image
 from matplotlib.figure import Figure
+from rich.console import Console
+from scored_toys import random_outcomes
 
 from skyreel.errors import OutputError
 from skyreel.evaluate import figures
+from skyreel.evaluate.figures_style import class_style
 from skyreel.evaluate.metrics import score
+from skyreel.evaluate.names import long_name
+from skyreel.evaluate.outcomes import Outcomes
 from skyreel.evaluate.report import write_report
-from skyreel.exposures import DTYPES, Exposures
-from skyreel.interfaces import CLASSES, PixelBits, Predictions
-from skyreel.movies import Movies
+from skyreel.evaluate.rows import quality_rows, strata_rows
+from skyreel.evaluate.table import print_scores
+from skyreel.interfaces import CLASSES
 
-N, EPOCHS, SIZE = 12, 9, 11
+N, EPOCHS = 12, 9
+LABELS = ("supernova", "rr_lyrae", "eclipsing_binary", "non_variable")
 
 
 class Page(HTMLParser):
@@ -47,45 +54,26 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def movies() -> Movies:
-    rng = np.random.default_rng(1)
-    columns = {name: rng.uniform(1, 2, (N, EPOCHS)) for name in DTYPES}
-    columns |= {"mask": np.ones((N, EPOCHS)), "band": np.zeros((N, EPOCHS)), "sky": np.full((N, EPOCHS), 100.0)}
-    columns["mjd"] = 57070 + np.arange(EPOCHS) + np.zeros((N, 1))
-    pixels = rng.normal(100, 5, (N, EPOCHS, 1, SIZE, SIZE)).astype(np.float32)
-    pixels[:, :, 0, 4:7, 4:7] += 200
-    bits = np.zeros(pixels.shape, np.uint8)
-    pixels[0, 0, 0, 0], bits[0, 0, 0, 0] = np.nan, PixelBits.BAD
-    bits[0, 1, 0, 5, 5] = PixelBits.SATURATED
-    mask = np.ones((N, EPOCHS), bool)
-    mask[:, 2] = False
-    first = np.where(np.arange(N) % 4 == 0, 5, -1).astype(np.int32)
-    label = np.array([("supernova", "rr_lyrae", "eclipsing_binary", "non_variable")[k % 4] for k in range(N)])
-    names = np.array([f"star <{k}> & co" for k in range(N)])
-    return Movies(pixels, bits, mask, Exposures(("g",), **columns), label, names, first)
+def outcomes() -> Outcomes:
+    label = [LABELS[k % 4] for k in range(N)]
+    found = random_outcomes(2, N, EPOCHS)
+    columns = {"mag": 17.0 + np.arange(N), "snr": 2.0 * 2.0 ** np.arange(N), "saturated": np.arange(N) == 0}
+    return replace(found, label=np.array(label), alert=np.where(np.arange(N) % 4 == 0, 1, 0).astype(np.int32), **columns)
 
 
 @pytest.fixture(scope="module")
-def predictions(movies) -> Predictions:
-    probabilities = np.random.default_rng(2).dirichlet(np.ones(7), (N, EPOCHS)).astype(np.float32)
-    probabilities[~movies.frame_mask] = np.nan
-    return Predictions(CLASSES, probabilities, movies.frame_mask, movies.frame_mask)
+def metrics(outcomes):
+    return score(outcomes)
 
 
 @pytest.fixture(scope="module")
-def metrics(movies, predictions):
-    return score(predictions, movies.label)
-
-
-@pytest.fixture(scope="module")
-def drawn(movies, predictions, metrics) -> dict[str, Figure]:
+def drawn(metrics) -> dict[str, Figure]:
     history = [{"step": k, "loss": 3.0 / (k + 1)} for k in range(50)]
     history += [{"step": k, "valid_loss": 2.0 / (k + 1), "valid_accuracy": k / 50} for k in (10, 30, 49)]
     return {
         "Accuracy": figures.accuracy_figure(metrics),
         "Recall": figures.recall_figure(metrics),
         "Confusion": figures.confusion_figure(metrics),
-        "Example": figures.movie_figure(movies, predictions, 0),
         "Training": figures.training_figure(history),
     }
 
@@ -149,15 +137,82 @@ def test_report_tables_hold_the_scores(page, metrics):
         assert f"{100 * recall:.1f} ± {100 * metrics['recall_error'][name]:.1f}" in page.words
     for k in (3, 5, 10, 22):
         assert f"Objects by true and predicted class after {k} images." in page.words
-    assert page.tags.count("table") == 1 + 4 + 1
+    assert page.tags.count("table") == 1 + 2 + 4 + 3 + 1
     assert {"details", "summary", "pre"} <= set(page.tags)
 
 
-def test_report_is_the_same_bytes_again(tmp_path, metrics, movies, predictions):
-    pages = []
-    for name in ("a.html", "b.html"):
-        figure = {"movie": figures.movie_figure(movies, predictions, 1)}
-        pages.append(report(tmp_path / name, metrics, figure).read_bytes())
+def test_report_tells_precision_timing_calibration_and_strata(page, metrics):
+    for title, head, rows in (*quality_rows(metrics), *strata_rows(metrics)):
+        assert f"{title}." in page.words
+        assert all(word in page.words for word in head)
+        assert all(cell in page.words for row in rows for cell in row)
+
+
+def test_rows_hold_the_numbers_of_the_metrics(metrics):
+    (_, head, rows), (_, _, quality) = quality_rows(metrics)
+    for row, (name, precision) in zip(rows, metrics["precision"].items(), strict=False):
+        cells = dict(zip(head, row, strict=True))
+        assert cells["class"] == long_name(name)
+        assert cells["precision"] == ("–" if precision is None else f"{100 * precision:.1f}")
+        assert cells["never"] == f"{100 * metrics['stable'][name]['never']:.1f}"
+    after = metrics["alert"]["supernova"]["after"]
+    assert rows[0][-2:] == [f"{100 * after[k]['recall']:.1f}" for k in ("0", "3")]
+    assert rows[1][-2:] == ["", ""]  # RR Lyrae have no alert here
+    assert dict(row[:2] for row in quality)["log loss"] == f"{metrics['log_loss']:.3f}"
+    names = [rows[0][0] for _, _, rows in strata_rows(metrics)]
+    assert names == ["17 to 18", "below 3", "none"]
+    assert strata_rows(metrics)[0][2][-1][:2] == ["from 23 on", "6"]
+
+
+def test_rows_without_a_value_say_so(outcomes):
+    label = np.array(["supernova"] * N)
+    nobody = replace(outcomes, label=label, mag=np.full(N, np.nan), alert=np.zeros(N, np.int32))
+    wrong = np.where(np.isnan(nobody.probabilities), np.nan, np.eye(7, dtype=np.float32)[3])
+    found = score(replace(nobody, probabilities=wrong))
+    assert quality_rows(found)[0][2] == [["supernova", "–", "over half never", "over half never", "100.0", "", ""]]
+    assert strata_rows(found)[0][2] == [["unknown", str(N), "0.0", f"0.0 ({N})"]]
+
+
+def several(metrics, cleared: bool):
+    """Scores under two protocols with one control."""
+    subset = {"counts": {**metrics["counts"], "supernova": 2}, "mean_recall": 0.321, "mean_recall_interval": {"95": [0.2, 0.4]}}
+    other = {**metrics, "mean_recall": 0.4567, "bright": subset}
+    difference = {"value": 0.1, "68": [0.05, 0.15], "95": [0.01 if cleared else -0.01, 0.2]}
+    cell = {"mean_recall": {"value": 0.234}, "difference": difference, "cleared": cleared}
+    protocols = {"label_blind": {**metrics, "bright": subset}, "paper": other}
+    verdict = {name: {"clears": cleared, "not_cleared": [] if cleared else ["length_only"]} for name in protocols}
+    controls = {name: {"length_only": cell} for name in protocols}
+    more = {"protocol": "label_blind", "protocols": protocols, "controls": controls, "verdict": verdict}
+    return {**protocols["label_blind"], **more}
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_report_says_which_controls_are_not_cleared(cleared, metrics, tmp_path):
+    page = Page(report(tmp_path / "r.html", several(metrics, cleared), {}).read_text(encoding="utf-8"))
+    line = "clears all controls" if cleared else "does not clear: length only"
+    for name in ("label-blind", "paper"):
+        assert f"{name}: {line}" in page.words
+    assert ("does not clear" in page.words) is not cleared
+    assert ("23.4 *" in page.words) is not cleared
+    for part in (
+        "45.7",
+        "32.1",
+        "20.0 to 40.0",
+        "bright: 2 of 3 SN",
+        "+10.0",
+        f"{'+1.0' if cleared else '-1.0'} to +20.0",
+        "mean recall, label-blind",
+    ):
+        assert part in page.words
+    console = Console(record=True, width=100, file=io.StringIO())
+    print_scores(several(metrics, cleared), console)
+    shown = console.export_text()
+    assert f"label-blind: {line}" in shown
+    assert all(part in shown for part in ("45.7", "32.1", "+10.0", "length only"))
+
+
+def test_report_is_the_same_bytes_again(tmp_path, metrics):
+    pages = [report(tmp_path / name, metrics, {"recall": figures.recall_figure(metrics)}).read_bytes() for name in ("a.html", "b.html")]
     assert pages[0] == pages[1]
 
 
@@ -207,31 +262,8 @@ def test_confusion_panels_show_shares(metrics):
     np.testing.assert_allclose([shown[0, 0], shown[3, 4]], [metrics["recall"]["supernova"], metrics["recall"]["non_variable"]])
 
 
-def test_movie_shows_usable_frames_and_their_probabilities(movies, predictions):
-    figure = figures.movie_figure(movies, predictions, 0)
-    strip, chart = figure.axes
-    assert len(strip.images) == EPOCHS - 1
-    used = np.flatnonzero(movies.frame_mask[0])
-    np.testing.assert_array_equal(chart.lines[0].get_ydata(), predictions.probabilities[0, used, 0])
-    assert float(chart.lines[7].get_xdata()[0]) == 5.0  # frame 5 is the fifth usable one
-    first = strip.images[0].get_array()
-    assert np.ma.getmaskarray(first)[0].all()
-    assert not np.ma.getmaskarray(strip.images[1].get_array()).any()
-    assert abs(np.ma.median(first[1:3])) < 5
-
-
-def test_typical_objects_have_the_median_probability(movies, predictions):
-    rows = figures.example_rows(predictions, movies.label)
-    assert list(rows) == ["supernova", "rr_lyrae", "eclipsing_binary", "non_variable"]
-    for name, row in rows.items():
-        members = np.flatnonzero(movies.label == name)
-        own = predictions.probabilities[members, -1, CLASSES.index(name)]
-        assert movies.label[row] == name
-        assert predictions.probabilities[row, -1, CLASSES.index(name)] == np.median(own)
-
-
 def test_classes_of_other_plugins_get_a_look_of_their_own():
-    looks = [tuple(figures.class_style(name, (*CLASSES, "kilonova", "agn")).values()) for name in (*CLASSES, "agn", "kilonova")]
+    looks = [tuple(class_style(name, (*CLASSES, "kilonova", "agn")).values()) for name in (*CLASSES, "agn", "kilonova")]
     assert len(set(looks)) == 9
 
 

@@ -17,12 +17,17 @@ from sklearn.metrics import accuracy_score, recall_score
 from verb_runs import CLASSES, TINY, skyreel, trained
 
 from skyreel.errors import ConfigError
+from skyreel.evaluate.metrics import score
+from skyreel.evaluate.outcomes import Key, read_outcomes
 from skyreel.hydra_glue import compose, config_hash, provenance
 from skyreel.interfaces import Classifier
 from skyreel.models import load_model
 from skyreel.movie_files import MovieFolder, write_shard
 from skyreel.sequences import alert_window
+from skyreel.simulate.run import simulate_movies
 
+ALONE = ["also=[]", "controls=false"]
+"""One protocol, without controls (see test_evaluate_verb.py)."""
 SOURCE = f"source=[{','.join(CLASSES)}]"
 
 
@@ -100,10 +105,27 @@ def test_a_training_is_scored_on_movies_it_has_not_seen(folder: Path) -> None:
     assert metrics["training"]["best_step"] in (20, 40)
 
 
+def test_a_training_is_scored_on_as_many_movies_that_it_has_seen(folder: Path) -> None:
+    """Figure 5 of the paper compares the two."""
+    metrics, outcomes = metrics_of(folder / "run"), read_outcomes(folder / "run" / "outcomes.parquet")
+    test, train = (outcomes.pop(Key(f"simulated {part}", "paper")) for part in ("test", "train"))
+    assert not outcomes
+    assert len(test) == len(train) == 40
+    assert not set(test.object_id) & set(train.object_id)
+    assert metrics["mean_recall"] == score(test)["mean_recall"]
+    assert metrics["train"]["mean_recall"] == score(train)["mean_recall"]
+    rows = np.sort(np.random.default_rng(0).permutation(160)[:40])  # seed 0, 32 movies of each of five classes
+    seen = simulate_movies(OmegaConf.load(folder / "run" / "config.yaml"), "train", 32)
+    np.testing.assert_array_equal(train.object_id, seen.object_id[rows])
+
+
 def test_nothing_a_run_leaves_is_a_pickle(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} <= {".arrow", ".json", ".yaml", ".safetensors", ".html", ".log", ".parquet"}
+    assert {path.suffix for path in files} <= {".arrow", ".json", ".yaml", ".safetensors", ".html", ".log", ".parquet", ".npz"}
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first opcode
+    for path in folder.rglob("*.npz"):
+        with np.load(path, allow_pickle=False) as arrays:
+            assert all(arrays[name].dtype != object for name in arrays)
 
 
 def test_train_reads_a_folder_of_movies(folder: Path, tmp_path: Path) -> None:
@@ -183,7 +205,7 @@ def check_scores(metrics: dict, counts: dict[str, int]) -> None:
 
 
 def test_evaluate_scores_a_folder_of_movies(folder: Path, movies: MovieFolder, model: Classifier) -> None:
-    done = skyreel("evaluate", "model=run", "input=movies", "hydra.run.dir=scored", cwd=folder)
+    done = skyreel("evaluate", "model=run", "input=movies", "protocol=paper", *ALONE, "hydra.run.dir=scored", cwd=folder)
     assert done.code == 0, done.err
     metrics = metrics_of(folder / "scored")
     check_scores(metrics, dict.fromkeys(CLASSES, 12))
@@ -206,7 +228,7 @@ def test_evaluate_scores_a_folder_of_movies(folder: Path, movies: MovieFolder, m
 
 @pytest.mark.real_data
 def test_evaluate_scores_real_movies(folder: Path, data_dir: Path) -> None:
-    args = ["model=run", "dataset=hits2015a", f"dataset.path={data_dir / 'hits2015a'}", "hydra.run.dir=real"]
+    args = ["model=run", "dataset=hits2015a", f"dataset.path={data_dir / 'hits2015a'}", *ALONE, "hydra.run.dir=real"]
     done = skyreel("evaluate", *args, cwd=folder)
     assert done.code == 0, done.err
     metrics = metrics_of(folder / "real")
@@ -216,14 +238,14 @@ def test_evaluate_scores_real_movies(folder: Path, data_dir: Path) -> None:
     assert metrics["data"] == "hits2015a"
     left_out = sum(count for reasons in metrics["dataset"]["left_out"].values() for count in reasons.values())
     assert sum(kept.values()) + left_out == sum(metrics["dataset"]["objects"].values()) == 463
-    assert "Scores on hits2015a" in done.out
+    assert "Scores on hits2015a, protocol label_blind" in done.out
 
 
 def test_labels_the_model_does_not_know_are_counted(folder: Path, tmp_path: Path) -> None:
     few = MovieFolder(folder / "movies").take(np.arange(0, 60, 6))  # two of each class
     label = np.where(few.label == "rr_lyrae", "quasar", few.label)
     write_shard(tmp_path / "few.arrow", [replace(few, label=label)], {})
-    done = skyreel("evaluate", f"model={folder / 'run'}", "input=few.arrow", "hydra.run.dir=scored", cwd=tmp_path)
+    done = skyreel("evaluate", f"model={folder / 'run'}", "input=few.arrow", *ALONE, "hydra.run.dir=scored", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "the model does not know their labels: 2 'quasar'" in done.out
     metrics = metrics_of(tmp_path / "scored")

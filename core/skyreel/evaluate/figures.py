@@ -6,30 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from skyreel.evaluate.figures_stamps import counts_of, draw_strip
+from skyreel.evaluate.figures_style import GRID, PALETTE, TEXT, canvas, class_style, new_figure, share_axes, tidy
 from skyreel.evaluate.names import long_name, short_name
-from skyreel.interfaces import CLASSES, PixelBits, Predictions, class_order
+from skyreel.interfaces import Predictions
 from skyreel.movies import Movies
-
-PALETTE = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777")
-"""'Bright' qualitative scheme of P. Tol (SRON/EPS/TN/09-002, issue 3.2), safe for colour-blind readers; its grey is
-darkened to be seen on white."""
-_MARKERS = "osD^vPX"
-_TEXT, _GRID = "#222222", "#DDDDDD"
-
-
-def class_style(name: str, classes: Sequence[str]) -> dict[str, Any]:
-    """Colour, marker and line of a class: the paper's seven always look the same, others follow with broken lines."""
-    order = class_order([*CLASSES, *classes])
-    index = order.index(name)
-    line = "-" if index < len(PALETTE) else "--"
-    return {"color": PALETTE[index % len(PALETTE)], "marker": _MARKERS[index % len(_MARKERS)], "linestyle": line}
 
 
 def accuracy_figure(metrics: Mapping[str, Any]) -> Figure:
@@ -40,7 +25,7 @@ def accuracy_figure(metrics: Mapping[str, Any]) -> Figure:
     metrics : mapping
         What `skyreel.evaluate.metrics.score` returned.
     """
-    figure, axes = _canvas(6.4, 4.2)
+    figure, axes = canvas(6.4, 4.2)
     for key, name, colour, line in (
         ("mean_recall", "mean recall (classes weigh the same)", PALETTE[0], "o-"),
         ("accuracy", "accuracy (objects weigh the same)", PALETTE[1], "s--"),
@@ -49,14 +34,14 @@ def accuracy_figure(metrics: Mapping[str, Any]) -> Figure:
         _, error = _series(metrics, f"{key}_error")
         axes.fill_between(images, value - error, value + error, color=colour, alpha=0.18, linewidth=0)
         axes.plot(images, value, line, color=colour, markersize=4, label=f"{name}: {value[-1]:.1%}")
-    _share_axes(axes, "share of objects")
+    share_axes(axes, "share of objects")
     axes.legend(frameon=False, loc="lower right")
     return figure
 
 
 def recall_figure(metrics: Mapping[str, Any]) -> Figure:
     """Recall of every class against the number of images (figure 7, right, of the paper)."""
-    figure, axes = _canvas(7.6, 4.2)
+    figure, axes = canvas(7.6, 4.2)
     counts = metrics["counts"]
     for name in metrics["recall"]:
         images, value = _series(metrics, "recall", name)
@@ -64,7 +49,7 @@ def recall_figure(metrics: Mapping[str, Any]) -> Figure:
         style = class_style(name, metrics["classes"])
         axes.fill_between(images, value - error, value + error, color=style["color"], alpha=0.12, linewidth=0)
         axes.plot(images, value, markersize=4, label=f"{long_name(name)} ({counts[name]})", **style)
-    _share_axes(axes, "recall")
+    share_axes(axes, "recall")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), title="class (objects)")
     return figure
 
@@ -84,13 +69,13 @@ def confusion_figure(metrics: Mapping[str, Any], n_images: Sequence[int] | None 
     rows = -(-len(chosen) // columns)
     classes, true = metrics["classes"], list(metrics["recall"])
     width, height = 1.4 + 0.72 * len(classes), 1.1 + 0.62 * len(true)
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained", facecolor="white")
+    figure = new_figure(columns * width, rows * height)
     for panel, k in enumerate(chosen):
         axes = figure.add_subplot(rows, columns, panel + 1)
         confusion = metrics["by_n_images"][str(k)]["confusion"]
         matrix = np.array([[confusion[name][other] for other in classes] for name in true])
         _confusion_panel(axes, matrix, true, classes)
-        axes.set_title(f"after {k} image{'s' if k > 1 else ''}", color=_TEXT, fontsize=11)
+        axes.set_title(f"after {k} image{'s' if k > 1 else ''}", color=TEXT, fontsize=11)
     return figure
 
 
@@ -109,20 +94,20 @@ def movie_figure(movies: Movies, predictions: Predictions, row: int) -> Figure:
     """
     frames = np.flatnonzero(predictions.mask[row])
     images = np.arange(1, len(frames) + 1)
-    figure = Figure(figsize=(max(6.4, 0.5 * len(frames) + 2.0), 3.9), layout="constrained", facecolor="white")
+    figure = new_figure(max(6.4, 0.5 * len(frames) + 2.0), 3.9)
     strip, chart = figure.subplots(2, 1, sharex=True, height_ratios=[1, 3.2])
-    _stamp_strip(strip, movies, row, frames)
+    draw_strip(strip, counts_of(movies, row, frames))
     for index, name in enumerate(predictions.classes):
         style = class_style(name, predictions.classes)
         chart.plot(images, predictions.probabilities[row, frames, index], markersize=4, label=long_name(name), **style)
     first = np.flatnonzero(frames == movies.first_detection[row])
     if movies.first_detection[row] >= 0 and first.size:
-        chart.axvline(float(images[first[0]]), color=_TEXT, linewidth=1, linestyle=":", label="first detection")
-    _share_axes(chart, "probability")
+        chart.axvline(float(images[first[0]]), color=TEXT, linewidth=1, linestyle=":", label="first detection")
+    share_axes(chart, "probability")
     chart.set_xlim(0.5, len(frames) + 0.5)
     chart.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     known = long_name(str(movies.label[row])) or "unknown class"
-    strip.set_title(f"{movies.object_id[row]} ({known})", color=_TEXT, fontsize=11, loc="left")
+    strip.set_title(f"{movies.object_id[row]} ({known})", color=TEXT, fontsize=11, loc="left")
     return figure
 
 
@@ -163,14 +148,14 @@ def training_figure(history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence
     names = dict.fromkeys(key for item in rows for key in item)
     losses = [key for key in names if key.endswith("loss")]
     merits = [key for key in names if key.endswith(("accuracy", "recall"))]
-    figure = Figure(figsize=(9.6, 3.8), layout="constrained", facecolor="white")
+    figure = new_figure(9.6, 3.8)
     for axes, keys, title in zip(figure.subplots(1, 2), (losses, merits), ("loss", "share of objects"), strict=True):
         for index, key in enumerate(keys):
             points = np.array([(item["step"], item[key]) for item in rows if item.get(key) is not None], float).reshape(-1, 2)
             marker = "o" if len(points) < 40 else ""
             colour = PALETTE[index % len(PALETTE)]
             axes.plot(points[:, 0], points[:, 1], color=colour, marker=marker, markersize=3, label=key.replace("_", " "))
-        _tidy(axes, "training step", title)
+        tidy(axes, "training step", title)
         if keys:
             axes.legend(frameon=False)
     return figure
@@ -181,27 +166,6 @@ def _named_rows(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[s
     return [
         {key if key == "step" else f"{part}_{key}": value for key, value in item.items()} for part, rows in parts.items() for item in rows
     ]
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    return figure, figure.add_subplot()
-
-
-def _tidy(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, color=_TEXT)
-    axes.set_ylabel(y, color=_TEXT)
-    axes.grid(color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_TEXT)
-
-
-def _share_axes(axes: Axes, title: str) -> None:
-    _tidy(axes, "number of images", title)
-    axes.set_ylim(0, 1.03)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _series(metrics: Mapping[str, Any], *keys: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -221,31 +185,14 @@ def _confusion_panel(axes: Axes, matrix: NDArray[np.int64], true: Sequence[str],
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (y, x), value in np.ndenumerate(share):
         if matrix[y, x]:
-            colour = "white" if value > 0.55 else _TEXT
+            colour = "white" if value > 0.55 else TEXT
             axes.text(x, y, f"{value:.0%}\n{matrix[y, x]}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(classes)), [short_name(name) for name in classes])
     axes.set_yticks(range(len(true)), [short_name(name) for name in true])
-    axes.set_xlabel("predicted", color=_TEXT)
-    axes.set_ylabel("true", color=_TEXT)
+    axes.set_xlabel("predicted", color=TEXT)
+    axes.set_ylabel("true", color=TEXT)
     axes.set_xticks(np.arange(len(classes) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(true) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=_GRID, linewidth=0.6)
-    axes.tick_params(which="both", length=0, colors=_TEXT)
+    axes.grid(which="minor", color=GRID, linewidth=0.6)
+    axes.tick_params(which="both", length=0, colors=TEXT)
     axes.spines[:].set_visible(False)
-
-
-def _stamp_strip(axes: Axes, movies: Movies, row: int, frames: NDArray[np.intp]) -> None:
-    bad = (movies.pixel_mask[row, frames, 0] & ~np.uint8(PixelBits.SATURATED)) != 0  # a saturated pixel still shows the star
-    stamps = np.where(bad, np.nan, movies.pixels[row, frames, 0].astype(np.float64))
-    rim = np.concatenate([stamps[:, 0], stamps[:, -1], stamps[:, 1:-1, 0], stamps[:, 1:-1, -1]], axis=1)
-    stamps -= np.nanmedian(rim, axis=1)[:, None, None]
-    seen = stamps[np.isfinite(stamps)]
-    noise = float(1.4826 * np.median(np.abs(seen - np.median(seen))))
-    top = max(float(np.percentile(seen, 99.9)), 5 * noise, 1.0)
-    norm = AsinhNorm(linear_width=max(3 * noise, 1e-3 * top), vmin=-3 * noise, vmax=top)
-    grey = colormaps["gray"].with_extremes(bad=PALETTE[1])
-    for place, stamp in enumerate(stamps, start=1):
-        axes.imshow(stamp, cmap=grey, norm=norm, origin="lower", extent=(place - 0.47, place + 0.47, 0, 0.94))
-    axes.set_ylim(0, 0.94)
-    axes.set_aspect("equal")
-    axes.axis("off")

@@ -1,8 +1,14 @@
-"""Class names as people write them."""
+"""Names of classes, protocols and controls as people write them."""
 
 from __future__ import annotations
 
-_LONG = {"rr_lyrae": "RR Lyrae", "non_variable": "non-variable"}
+_LONG = {
+    "rr_lyrae": "RR Lyrae",
+    "non_variable": "non-variable",
+    "label_blind": "label-blind",
+    "length_matched_first": "matched, first",
+    "length_matched_last": "matched, last",
+}
 _SHORT = {
     "supernova": "SN",
     "rr_lyrae": "RRL",
@@ -15,7 +21,7 @@ _SHORT = {
 
 
 def long_name(name: str) -> str:
-    """'eclipsing_binary' as 'eclipsing binary'."""
+    """'eclipsing_binary' as 'eclipsing binary', 'label_blind' as 'label-blind'."""
     return _LONG.get(name, name.replace("_", " "))
 
 

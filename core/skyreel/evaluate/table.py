@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.columns import Columns
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skyreel.evaluate.names import long_name, short_name
+from skyreel.evaluate.rows import control_rows, difference_rows, protocol_rows, quality_rows, verdict_lines
 
 
 def print_scores(metrics: Mapping[str, Any], console: Console | None = None) -> None:
@@ -18,13 +19,20 @@ def print_scores(metrics: Mapping[str, Any], console: Console | None = None) -> 
     Parameters
     ----------
     metrics : mapping
-        What `skyreel.evaluate.metrics.score` returned; ``n_images`` says which numbers are shown.
+        What `skyreel.evaluate.metrics.score` returned, or `skyreel.verbs.scoring.summary`: then protocols and controls are
+        shown too. ``n_images`` says which numbers of images are shown.
     console : rich Console or None
         None writes to standard output.
     """
     console = console or Console()
     console.print(recall_table(metrics))
     console.print(Columns([confusion_table(metrics, k) for k in metrics["n_images"]], padding=(1, 3)))
+    headline = [metrics["protocol"]] if metrics.get("controls") else []
+    tables = (*quality_rows(metrics), *protocol_rows(metrics), *control_rows(metrics), *difference_rows(metrics, headline))
+    for title, head, rows in tables:
+        console.print(_plain_table(title, head, rows))
+    for line in verdict_lines(metrics):
+        console.print(line)
 
 
 def recall_table(metrics: Mapping[str, Any]) -> Table:
@@ -57,4 +65,13 @@ def confusion_table(metrics: Mapping[str, Any], n_images: int) -> Table:
     for name, line in metrics["by_n_images"][str(n_images)]["confusion"].items():
         cells = [f"[bold]{number}[/bold]" if other == name else str(number or "·") for other, number in line.items()]
         table.add_row(short_name(name), *cells)
+    return table
+
+
+def _plain_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for k, name in enumerate(head):
+        table.add_column(name, justify="right" if k else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table

@@ -1,159 +1,176 @@
-"""Scores of a classifier on a set of movies: table in the terminal, metrics.json and report.html in the run's folder."""
+"""Scores of a classifier under one or more protocols, and of controls beside it: what verbs share.
+
+Outcomes come first (`score_protocols`, `score_controls`), then numbers (`summary`), then what the user sees
+(`skyreel.verbs.presenting`).
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from omegaconf import OmegaConf
+from numpy.typing import NDArray
 
-from skyreel.errors import DataError
-from skyreel.evaluate import figures as draw
+from skyreel.evaluate.controls import CONTROLS, Seen, control_outcomes, seen_of, train_controls, verdict
 from skyreel.evaluate.metrics import score
-from skyreel.evaluate.names import long_name
-from skyreel.evaluate.report import write_report
-from skyreel.evaluate.table import print_scores
-from skyreel.files import write_text
-from skyreel.hydra_glue import config_hash, provenance
-from skyreel.interfaces import Classifier, MovieStore, Predictions
-from skyreel.movies import Movies
-from skyreel.sequences import alert_window
-from skyreel.verbs.subset import Subset
+from skyreel.evaluate.outcomes import Key, Outcomes
+from skyreel.evaluate.predict import outcomes_of
+from skyreel.evaluate.protocols import check_protocol, store_lengths
+from skyreel.interfaces import Classifier, MovieStore
 from skyreel.verbs.terminal import console, progress
 
-BATCH = 512
-METRICS = "metrics.json"
-REPORT = "report.html"
+THE_MODEL = "model"
+"""`Key.model` of the classifier that a run trains or names."""
 
 
-def windowed_predictions(classifier: Classifier, store: MovieStore) -> tuple[Movies, Predictions]:
-    """The movies cut to their alert window, and the probabilities after every image of them.
-
-    Supernovae and other alerts start `before_alert` images before the first detection, all others at their first
-    usable image; at most `max_images` images are used (section 3.1 of the paper).
-    """
-    task = classifier.task
-    assert task is not None
-    parts, out = [], []
-    with progress("classifying", len(store)) as tick:
-        for start in range(0, len(store), BATCH):
-            movies = alert_window(store.take(np.arange(start, min(start + BATCH, len(store)))), task.sequence)
-            parts.append(movies)
-            out.append(classifier.predict(movies))
-            tick(len(movies))
-    joined = Movies.concatenate(parts)
-    width = joined.frame_mask.shape[1]
-
-    def wide(name: str, fill: Any) -> np.ndarray[Any, Any]:
-        arrays = [getattr(item, name) for item in out]
-        pads = [[(0, 0), (0, width - a.shape[1]), *[(0, 0)] * (a.ndim - 2)] for a in arrays]
-        return np.concatenate([np.pad(a, pad, constant_values=fill) for a, pad in zip(arrays, pads, strict=True)])
-
-    return joined, Predictions(classifier.classes, wide("probabilities", np.nan), wide("mask", False), wide("complete", False))
-
-
-def known_labels(store: MovieStore, classes: tuple[str, ...]) -> tuple[MovieStore, dict[str, int]]:
-    """The movies whose label the classifier knows, and how many of each other label are left out.
+def protocols_of(config: Any) -> tuple[str, ...]:
+    """The protocols that ``protocol`` and ``also`` name, the headline's first, each once.
 
     Raises
     ------
-    DataError
-        If none is left.
+    ConfigError
+        For an unknown name.
     """
-    label = np.asarray(store.label)
-    known = np.isin(label, classes)
-    strange = {str(name): int((label == name).sum()) for name in np.unique(label[~known])}
-    if not known.any():
-        raise DataError("scoring", f"labels {', '.join(map(repr, strange))}", f"this model knows {', '.join(classes)}")
-    if known.all():
-        return store, {}
-    return Subset(store, np.flatnonzero(known)), strange
+    return tuple(dict.fromkeys(check_protocol(str(name)) for name in (config.protocol, *(config.also or []))))
 
 
-def score_and_report(
+def without_lengths(protocols: Sequence[str], store: MovieStore) -> tuple[str, ...]:
+    """The protocols that can be used on these movies: length-matched ones need supernovae, and say so where there are none.
+
+    The headline stays in any case: its error names what is missing.
+    """
+    if (np.asarray(store.label) == "supernova").any():
+        return tuple(protocols)
+    kept = tuple(name for k, name in enumerate(protocols) if not k or not name.startswith("length_matched"))
+    if len(kept) < len(protocols):
+        console.print("Length-matched protocols are left out: they take their lengths from supernovae, and there are none")
+    return kept
+
+
+def score_protocols(
     classifier: Classifier,
     store: MovieStore,
-    run_dir: Path,
-    config: Any,
+    protocols: Sequence[str],
     *,
     data: str,
-    counts: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Scores, prints the table, writes metrics.json and report.html and returns the metrics.
+    seed: int = 0,
+    group: NDArray[np.str_] | None = None,
+    bright: NDArray[np.bool_] | None = None,
+    lengths: NDArray[np.intp] | None = None,
+    model: str = THE_MODEL,
+    draw: int = -1,
+) -> dict[Key, Outcomes]:
+    """What a classifier says of the movies under each protocol, with a progress bar.
 
     Parameters
     ----------
-    data : str
-        What the movies are, for titles and metrics.
-    counts : mapping, optional
-        A data set's tally of objects kept and left out.
-    training : mapping, optional
-        Figures of the training that made the classifier.
+    classifier : Classifier
+    store : MovieStore
+        n movies with labels that the classifier knows.
+    protocols : sequence of str
+    data, model, draw
+        See `Key`.
+    seed : int
+        Of the protocols' draws.
+    group, bright, lengths
+        See `skyreel.evaluate.predict.outcomes_of`.
+
+    Returns
+    -------
+    dict of Key -> Outcomes
+        In the order of `protocols`.
     """
-    known, strange = known_labels(store, classifier.classes)
-    movies, predictions = windowed_predictions(classifier, known)
-    metrics = score(predictions, movies.label)
-    metrics |= {"data": data, "config_hash": config_hash(config), "dataset": dict(counts or {}), "labels_left_out": strange}
-    if training:
-        metrics["training"] = dict(training)
-    console.print(f"\nScores on {data}: {metrics['n_objects']} objects, argmax over {len(metrics['classes'])} classes")
-    if strange:
-        console.print(
-            f"Not scored, because the model does not know their labels: {', '.join(f'{n} {name!r}' for name, n in strange.items())}"
-        )
-    print_scores(metrics, console)
-    write_text(run_dir / METRICS, json.dumps(metrics, indent=2))
-    report = write_report(
-        run_dir / REPORT,
-        title=f"skyreel: {data}",
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config), resolve=True),
-        metrics=metrics,
-        figures=_figures(movies, predictions, metrics, run_dir),
-        provenance=_provenance(config, data, metrics["config_hash"]),
-        notes=_notes(data, counts, strange, training),
-    )
-    console.print(f"report: {report}")
-    return metrics
-
-
-def _provenance(config: Any, data: str, hashed: str) -> dict[str, str]:
-    """Rows of the report's last table: every version, plugin and name as a line of text."""
-    rows = {"data": data, "model": str(config.model or "trained in this run"), "seed of this run": str(config.seed), "config hash": hashed}
-    for name, value in provenance().items():
-        rows[name.replace("_", " ")] = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-    return rows
-
-
-def _figures(movies: Movies, predictions: Predictions, metrics: Mapping[str, Any], run_dir: Path) -> dict[str, Figure]:
-    out = {
-        "Accuracy and mean recall against the number of images": draw.accuracy_figure(metrics),
-        "Recall of each class against the number of images": draw.recall_figure(metrics),
-        "Confusion": draw.confusion_figure(metrics),
-    }
-    history = run_dir / "history.json"
-    if history.is_file():
-        out["Training"] = draw.training_figure(json.loads(history.read_text()))
-    for name, row in draw.example_rows(predictions, movies.label).items():
-        out[f"A typical object: {long_name(name)}"] = draw.movie_figure(movies, predictions, row)
+    out = {}
+    with progress("classifying", len(protocols) * len(store)) as tick:
+        for protocol in protocols:
+            out[Key(data, protocol, model, draw)] = outcomes_of(
+                classifier, store, protocol, seed=seed, group=group, bright=bright, lengths=lengths, tick=tick
+            )
     return out
 
 
-def _notes(data: str, counts: Mapping[str, Any] | None, strange: Mapping[str, int], training: Mapping[str, Any] | None) -> list[str]:
-    notes = [
-        f"Movies: {data}. Those with an alert start five images before it, all others at their first usable image.",
-        "Errors are binomial. An object with fewer images than a column asks for counts with its last one.",
-    ]
-    if counts:
-        kept = ", ".join(f"{name} {counts['kept'][name]} of {read}" for name, read in counts["objects"].items())
-        why = [f"{name}: {reason} ({k})" for name, reasons in counts["left_out"].items() for reason, k in reasons.items()]
-        notes.append(f"Objects used: {kept}. Left out: {'; '.join(why) or 'none'}.")
-    if strange:
-        notes.append(f"Labels that the model does not know, not scored: {dict(strange)}.")
-    if training:
-        notes.append(f"Training: {', '.join(f'{key} {value}' for key, value in training.items())}.")
-    return notes
+def score_controls(
+    simulated: MovieStore,
+    store: MovieStore,
+    outcomes: Mapping[Key, Outcomes],
+    classifier: Classifier,
+    *,
+    protocol_seed: int = 0,
+    seed: int = 0,
+) -> dict[Key, Outcomes]:
+    """What the controls say of the same objects, for every set of outcomes.
+
+    Parameters
+    ----------
+    simulated : MovieStore
+        Movies to train on, cut by the same protocols.
+    store : MovieStore
+        The movies behind `outcomes`.
+    outcomes : mapping of Key -> Outcomes
+        Of the model, one for each protocol.
+    classifier : Classifier
+    protocol_seed : int
+        Of the protocols' draws.
+    seed : int
+        Of the controls' training.
+
+    Returns
+    -------
+    dict of Key -> Outcomes
+        ``Key.model`` is the control's name.
+    """
+    assert classifier.task is not None
+    options, out = classifier.task.sequence, {}
+    with progress("training and scoring controls", len(outcomes) * (len(simulated) + len(store))) as tick:
+        for key, like in outcomes.items():
+            parts: list[Seen] = []
+            for movies in (simulated, store):
+                lengths = store_lengths(movies, options) if key.protocol.startswith("length_matched") else None
+                parts.append(seen_of(movies, key.protocol, options, seed=protocol_seed, lengths=lengths, tick=tick))
+            controls = train_controls(parts[0], classifier.classes, seed=seed)
+            for name, found in control_outcomes(controls, parts[1], like).items():
+                out[Key(key.data, key.protocol, name, key.draw)] = found
+    return out
+
+
+def summary(
+    outcomes: Mapping[Key, Outcomes],
+    *,
+    data: str,
+    protocols: Sequence[str],
+    prevalence: Mapping[str, float] | None = None,
+    seed: int = 0,
+    unscored: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Scores of the model under each protocol and, where there are any, of the controls and what they say of the model.
+
+    Parameters
+    ----------
+    outcomes : mapping of Key -> Outcomes
+        Of `THE_MODEL` and of the controls.
+    data : str
+        `Key.data` of the set.
+    protocols : sequence of str
+        The headline's first.
+    prevalence, seed, unscored
+        See `skyreel.evaluate.metrics.score`; `seed` is also that of the intervals of differences.
+
+    Returns
+    -------
+    dict
+        JSON-ready. The headline's scores at the top level (`skyreel.evaluate.metrics.score`), ``protocol`` (its name),
+        ``protocols`` (name -> scores), and with controls ``controls`` (protocol -> control -> scores and difference) and
+        ``verdict`` (protocol -> ``clears``, ``not_cleared``), see `skyreel.evaluate.controls.verdict`.
+    """
+    scores = {name: score(outcomes[Key(data, name, THE_MODEL)], prevalence=prevalence, seed=seed, unscored=unscored) for name in protocols}
+    found: dict[str, Any] = {**scores[protocols[0]], "protocol": protocols[0], "protocols": scores}
+    if not any(key.model in CONTROLS for key in outcomes):
+        return found
+    found |= {"controls": {}, "verdict": {}}
+    for name in protocols:
+        controls = {control: outcomes[Key(data, name, control)] for control in CONTROLS}
+        judged = verdict(outcomes[Key(data, name, THE_MODEL)], controls, seed=seed)
+        found["controls"][name] = judged.pop("controls")
+        found["verdict"][name] = judged
+    return found
