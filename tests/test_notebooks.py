@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+NOTEBOOKS = [("simulate_and_look", "LOOK"), ("train_and_classify", "TRAIN"), ("classify_your_own_cutouts", "CUTOUTS")]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("name", "cells"), [("simulate_and_look", "LOOK"), ("train_and_classify", "TRAIN")])
+@pytest.mark.parametrize(("name", "cells"), NOTEBOOKS)
 def test_notebook_is_what_the_script_executed(name: str, cells: str, script: ModuleType) -> None:
     notebook = json.loads((EXAMPLES / f"{name}.ipynb").read_text())
     assert ["".join(cell["source"]) for cell in notebook["cells"]] == getattr(script, cells)
@@ -35,7 +36,7 @@ def test_notebook_is_what_the_script_executed(name: str, cells: str, script: Mod
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cells", ["LOOK", "TRAIN"])
+@pytest.mark.parametrize("cells", [cells for _, cells in NOTEBOOKS])
 def test_notebook_runs(cells: str, script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "HERE", tmp_path)
     script.write("out.ipynb", getattr(script, cells))

@@ -1,0 +1,1 @@
+"""Movies from and to other formats: FITS cutouts, numpy, HDF5 and Parquet."""
