@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 TORCH := torch>=2.6,<2.14
 export SKYREEL_TEST_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo test install format format-check lint types layers check test-slow notebooks bench clean
+.PHONY: demo test install format format-check lint types layers check test-slow notebooks bench report-check clean
 .DEFAULT_GOAL := test
 
 # torch first and alone: below 2.14 pip takes the CPU wheel where one is offered
@@ -57,6 +57,9 @@ notebooks: $(INSTALLED) ## writes and executes them
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest benchmarks -s
+
+report-check: $(INSTALLED) ## opens a report in headless Chromium, light and dark; REPORT=FILE names one
+	$(BIN)/python tests/report_check.py $(REPORT)
 
 clean: ## caches and builds; .venv and runs/ stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache

@@ -93,7 +93,9 @@ def test_the_house_imports_no_numpy(module: str) -> None:
 
 def test_help_names_every_verb(tmp_path: Path) -> None:
     done = skyreel("--help", cwd=tmp_path)
-    assert all(verb in done.stdout for verb in ("simulate", "train", "classify", "evaluate", "plugins"))
+    assert all(
+        verb in done.stdout for verb in ("simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "plugins")
+    )
 
 
 def test_the_version_is_the_distributions(tmp_path: Path) -> None:
@@ -155,7 +157,8 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, environment: dict[str, str]) 
 def test_an_unknown_verb_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     found = capsys.readouterr().err
-    assert found == "skyreel: no verb 'trian'; have simulate, train, classify, evaluate, plugins; did you mean 'train'?\n"
+    verbs = "simulate, train, classify, evaluate, finetune, export, import, compare, plugins"
+    assert found == f"skyreel: no verb 'trian'; have {verbs}; did you mean 'train'?\n"
 
 
 @pytest.mark.usefixtures("probe")
@@ -175,7 +178,7 @@ def test_help_of_a_run_verb_shows_the_groups(capsys: pytest.CaptureFixture[str])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert "usage: skyreel evaluate" in shown
-    assert "trainer: default, quick" in shown
+    assert "trainer: default, finetune, quick" in shown
     assert len(shown.splitlines()) < 40
 
 
@@ -210,7 +213,7 @@ def test_a_sweep_over_an_unknown_choice_starts_nothing(tmp_path: Path, environme
     ("line", "words"),
     [
         ("skyreel tr", {"train"}),
-        ("skyreel ", {"simulate", "train", "classify", "evaluate", "plugins"}),
+        ("skyreel ", {"simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "plugins"}),
         ("skyreel train classifier=rcnn_", {"classifier=rcnn_small", "classifier=rcnn_tiny"}),
         ("skyreel evaluate trainer.max_", {"trainer.max_steps="}),
         ("skyreel plugins ", set()),

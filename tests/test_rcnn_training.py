@@ -12,47 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rcnn_toys import CLASSES, Store, movies, task, tiny, trainer
-from safetensors.torch import load_file
+from rcnn_training_toys import TRAIN, VALID, Stopper, exchanged, fit, interrupt, norms, weights
 
 from skyreel.errors import ConfigError, DataError, Interrupted, ModelError, OutputError
 from skyreel.interfaces import TrainerOptions
 from skyreel.seeding import Seeds
 from skyreel_rcnn.inputs import Sampler, Share, TrainingStream, labelled, oriented
-from skyreel_rcnn.layers import BatchRenorm
 from skyreel_rcnn.module import learning_rate, sequence_loss
-
-TRAIN, VALID = Store(movies(48, seed=3)), Store(movies(16, seed=4))
-
-
-def fit(folder, model=None, **options):
-    model = model or tiny()
-    resume = options.pop("resume", False)
-    store = options.pop("store", TRAIN)
-    figures = model.fit(store, VALID, folder, task=task(), trainer=trainer(**options), seed=7, resume=resume)
-    return model, figures
-
-
-def weights(folder, name="last"):
-    return load_file(folder / "checkpoints" / f"{name}.safetensors")
-
-
-class Stopper(Store):
-    """A store at whose k-th batch something happens."""
-
-    def __init__(self, movies, at, action):
-        super().__init__(movies)
-        self.at, self.action, self.asked = at, action, 0
-
-    def take(self, objects):
-        self.asked += 1
-        if self.asked == self.at:
-            self.action()
-        return super().take(objects)
-
-
-def interrupt():
-    raise KeyboardInterrupt
-
 
 # --------------------------------------------------------------------------------------------------- loss
 
@@ -155,11 +121,6 @@ def test_it_learns_what_is_easy(tmp_path):
     assert figures["valid_accuracy"] > 0.9
     assert figures["step"] == 60
     assert figures["parameters"] == sum(w.numel() for w in model.build(task()).parameters())
-
-
-def exchanged(movies):
-    """The same movies under the other class's name."""
-    return replace(movies, label=np.where(movies.label == CLASSES[0], CLASSES[1], CLASSES[0]))
 
 
 def test_the_state_with_the_lowest_validation_loss_is_kept(tmp_path):
@@ -304,43 +265,6 @@ def test_labels_are_checked(tmp_path):
     strange = replace(TRAIN.movies, label=np.where(np.arange(48) == 0, "quasar", TRAIN.label))
     with pytest.raises(DataError, match="quasar"):
         fit(tmp_path, store=Store(strange))
-
-
-# -------------------------------------------------------------------------------------------- fine-tuning
-
-
-def norms(model):
-    return [layer for layer in model._network().modules() if isinstance(layer, BatchRenorm)]
-
-
-def test_fine_tuning_mixes_and_keeps_the_statistics(tmp_path):
-    model, _ = fit(tmp_path / "fit", max_steps=30)
-    before = {name: tensor.clone() for name, tensor in model._network().state_dict().items()}
-    real, replay = Stopper(movies(4, seed=20), 0, interrupt), Stopper(TRAIN.movies, 0, interrupt)
-    figures = model.finetune(real, replay, tmp_path / "tune", trainer=trainer(max_steps=5, batch_size=10))
-    assert (real.asked, replay.asked, figures["step"]) == (5, 5, 5)
-    after = model._network().state_dict()
-    assert not torch.equal(before["head.weight"], after["head.weight"])
-    assert all(torch.equal(before[name], after[name]) for name in before if "running" in name)
-    model.finetune(real, None, tmp_path / "free", trainer=trainer(max_steps=2), seed=1)
-    assert (real.asked, replay.asked) == (7, 5)
-
-
-def test_a_stopped_fine_tuning_leaves_the_model(tmp_path):
-    model, _ = fit(tmp_path / "fit")
-    before = model.predict(VALID.movies).probabilities
-    with pytest.raises(Interrupted):
-        model.finetune(Stopper(movies(8), 3, interrupt), None, tmp_path / "tune", trainer=trainer())
-    np.testing.assert_array_equal(model.predict(VALID.movies).probabilities, before)
-
-
-def test_fine_tuning_adapts_to_new_labels(tmp_path):
-    """The same movies under exchanged names: a trained model must follow them."""
-    model, _ = fit(tmp_path / "fit", max_steps=60, batch_size=16, valid_every=30)
-    model.finetune(Store(exchanged(TRAIN.movies)), None, tmp_path / "tune", trainer=trainer(max_steps=150, batch_size=16))
-    out = model.predict(VALID.movies)
-    final = np.array([p[m][-1] for p, m in zip(out.probabilities, out.mask, strict=True)]).argmax(1)
-    assert (np.array(CLASSES)[final] != VALID.label).mean() > 0.9
 
 
 def test_low_precision_trains_with_float32_statistics(tmp_path):

@@ -6,13 +6,13 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skyreel.errors import ConfigError, DataError, ModelError
+from skyreel.errors import ConfigError, DataError, Interrupted, ModelError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import Classifier, MovieStore, PixelBits, Predictions, Task, TrainerOptions
 from skyreel.movies import Movies
@@ -22,7 +22,7 @@ from skyreel.sequences import Sequences, build_sequences
 from skyreel.stepwise import advance, initial_sequence_state
 from skyreel_rcnn.files import load_weights
 from skyreel_rcnn.inputs import Sampler, Share, TrainingStream, ValidationSet, as_batch, class_index, fitted, in_task_bands
-from skyreel_rcnn.layers import freeze_statistics
+from skyreel_rcnn.layers import freeze_statistics, statistics
 from skyreel_rcnn.model_folder import read_model, task_to_json, write_model
 from skyreel_rcnn.network import Network, fold
 from skyreel_rcnn.state import RCNNState
@@ -33,6 +33,9 @@ PREDICT_BATCH = 64
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Where `RCNN` predicts; 'cuda:1' names the second card."""
+
+TUNED_LAYERS: dict[str, str | tuple[str, ...]] = {"all": "", "recurrent": ("lstm.", "head.")}
+"""What `finetune` may train -> how the names of its weights begin."""
 
 
 @dataclass
@@ -79,6 +82,10 @@ class RCNN(Classifier):
         Fine-tuning: part of every batch that comes from the simulated movies.
     freeze_statistics : bool
         Fine-tuning: keep the moving averages of the batch renormalisation.
+    random_windows : float
+        Fine-tuning: part of the real movies that is cut to a random window at every step (`inputs.random_window`).
+    tuned_layers : 'all' or 'recurrent'
+        Fine-tuning: what is trained; 'recurrent': the LSTM and the output layer.
     device : str
         Where predict and step run: 'cpu', 'cuda', ... or 'auto' (a GPU if torch finds one).
 
@@ -104,13 +111,33 @@ class RCNN(Classifier):
     loss: str = "sum"
     augment: bool = True
     balanced: bool = True
-    replay_share: float = 0.6
+    replay_share: float = 0.2
     freeze_statistics: bool = True
+    random_windows: float = 0.7
+    tuned_layers: str = "all"
     device: str = "auto"
+
+    replay_objects: ClassVar[int] = 300
+    """Simulated movies per class that a fine-tuning is given unless asked otherwise."""
+    adaptable: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "augment",
+        "balanced",
+        "replay_share",
+        "freeze_statistics",
+        "random_windows",
+        "tuned_layers",
+        "device",
+    )
+    """Options that a fine-tuning may change."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.replay_share < 1:
             raise ConfigError("classifier.replay_share", str(self.replay_share), "it must lie in [0, 1)")
+        if not 0 <= self.random_windows <= 1:
+            raise ConfigError("classifier.random_windows", str(self.random_windows), "it must lie in [0, 1]")
+        if self.tuned_layers not in TUNED_LAYERS:
+            raise ConfigError("classifier.tuned_layers", repr(self.tuned_layers), f"use one of {', '.join(TUNED_LAYERS)}")
         for name in ("dense", "lstm"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"classifier.{name}", str(getattr(self, name)), "it must be at least 1")
@@ -177,35 +204,62 @@ class RCNN(Classifier):
     ) -> Mapping[str, Any]:
         """Continues on real movies, every batch mixed with simulated ones; keeps the state after the last step.
 
-        The paper (section 3.4) runs 1,000 steps on 10 sequences per class and mixes in none.
+        The paper (section 3.4) runs 1,000 steps on 10 sequences per class and mixes in none. Nothing is validated and no
+        state is chosen: every label serves to learn from.
 
         Parameters
         ----------
         movies : MovieStore
-            Labelled; classes of the task, not necessarily all.
+            Labelled; classes of the task, not necessarily all. Whole sequences: they are cut at every step.
         replay : MovieStore or None
             Simulated movies, `replay_share` of every batch.
         run_dir : Path
         trainer : TrainerOptions
         seed : int
 
+        Returns
+        -------
+        dict
+            step, seconds, parameters (trained ones: tuned_parameters), and statistics_moved: whether any moving average of
+            the batch renormalisation differs from before.
+
         Raises
         ------
         DataError
-            For labels that are no class of this model.
+            For labels that are no class of this model, and where no movie has enough images.
+        Interrupted, OutputError, ConfigError
+            See `training.train`; the model then stays as it was.
         """
         task, seeds = self._task(), Seeds(seed, "rcnn/finetune")
         network = copy.deepcopy(self._network())  # a stopped fine-tuning leaves this model as it was
         simulated = round(trainer.batch_size * self.replay_share) if replay is not None else 0
+        if simulated == trainer.batch_size:
+            found = f"{simulated} of {trainer.batch_size} movies a step are simulated"
+            raise ConfigError("fine-tuning", found, "raise trainer.batch_size or lower replay_share")
         parts = [("real", movies, trainer.batch_size - simulated)]
         if replay is not None and simulated:
             parts.append(("replay", replay, simulated))
         shares = [
-            Share(store, Sampler(class_index(store.label, task.classes), size, seeds.child(name), self.balanced))
+            Share(
+                store,
+                Sampler(class_index(store.label, task.classes), size, seeds.child(name), self.balanced),
+                self.random_windows if name == "real" else None,
+            )
             for name, store, size in parts
         ]
         freeze_statistics(network, self.freeze_statistics)
-        return self._train(network, TrainingStream(shares, task, seeds, self.augment), None, run_dir, task, trainer, False)
+        before = statistics(network)
+        for name, weight in network.named_parameters():
+            weight.requires_grad_(name.startswith(TUNED_LAYERS[self.tuned_layers]))
+        tuned = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+        try:
+            figures = self._train(network, TrainingStream(shares, task, seeds, self.augment), None, run_dir, task, trainer, False)
+        except Interrupted as err:
+            raise Interrupted("fine-tuning", err.found, "start it again: the model is as it was") from err
+        network.requires_grad_(True)
+        moved = any(not torch.equal(old, new) for old, new in zip(before, statistics(network), strict=True))
+        kept = {name: figures[name] for name in ("step", "seconds", "parameters")}
+        return {**kept, "tuned_parameters": tuned, "statistics_moved": moved}
 
     def _train(
         self,

@@ -16,6 +16,7 @@ from skyreel.errors import BandError, DataError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import MovieStore, Task
 from skyreel.movies import Movies
+from skyreel.preprocessing import SequenceOptions
 from skyreel.seeding import Seeds
 from skyreel.sequences import Sequences, alert_window, build_sequences
 
@@ -181,12 +182,59 @@ class Sampler:
         return int(self._orders[group][1][place])
 
 
+def random_window(movies: Movies, options: SequenceOptions, rng: np.random.Generator, share: float) -> Movies:
+    """Real movies cut for training: some to a random window, the others to their alert window.
+
+    Which image a movie starts with, and how many there are, follows from its label in the alert window (section 3.1 of the
+    paper): a network that is fine-tuned on nothing else can learn to tell the label from that.
+
+    Parameters
+    ----------
+    movies : Movies
+    options : SequenceOptions
+    rng : Generator
+    share : float
+        Part of the movies that gets a random window: a length from ``before_alert`` (at least ``n_stacked``) to
+        ``max_images`` or all usable images, every start equally likely; movies with an alert keep its image inside.
+
+    Returns
+    -------
+    Movies
+        `first_detection` is -1: no further cut applies.
+    """
+    usable = movies.frame_mask & movies.reported.mask
+    rank, count = np.cumsum(usable, axis=1) - 1, usable.sum(axis=1)
+    first = movies.first_detection
+    alert = (usable & (np.arange(usable.shape[1]) < first[:, None])).sum(axis=1)
+    alerted = (first >= 0) & (alert < count)
+    shortest = max(options.before_alert, options.n_stacked)
+    length = np.minimum(rng.integers(shortest, max(options.max_images, shortest) + 1, len(count)), count)
+    latest = count - length
+    lowest = np.where(alerted, np.clip(alert - length + 1, 0, latest), 0)
+    highest = np.where(alerted, np.minimum(alert, latest), latest)
+    start = lowest + (rng.random(len(count)) * (highest - lowest + 1)).astype(np.intp)
+    own = rng.random(len(count)) >= share
+    start = np.where(own, np.where(alerted, np.maximum(alert - options.before_alert, 0), 0), start)
+    length = np.where(own, options.max_images, length)
+    inside = usable & (rank >= start[:, None]) & (rank < (start + length)[:, None])
+    return replace(movies, frame_mask=inside, first_detection=np.full(len(count), -1, np.int32))
+
+
 @dataclass(frozen=True)
 class Share:
-    """A store and the objects it gives to every batch."""
+    """A store and the objects it gives to every batch.
+
+    Attributes
+    ----------
+    store : MovieStore
+    sampler : Sampler
+    windows : float or None
+        `share` of `random_window`; None: movies are cut as `labelled` does.
+    """
 
     store: MovieStore
     sampler: Sampler
+    windows: float | None = None
 
 
 @dataclass(frozen=True)
@@ -210,12 +258,19 @@ class TrainingStream:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step: a function of (seed, step) alone."""
-        batch = joined([labelled(share.store.take(share.sampler.rows(step)), self.task) for share in self.shares])
+        batch = joined([labelled(self._movies(share, step), self.task) for share in self.shares])
         if not self.augment:
             return batch
         drawn = Seeds(self.seeds.root, self.seeds.stream, step).rng("orientation").integers(0, 8, len(batch.mask))
         element = torch.from_numpy(drawn)[:, None].expand(batch.mask.shape)[batch.mask]
         return batch._replace(stacks=oriented(batch.stacks, element))
+
+    def _movies(self, share: Share, step: int) -> Movies:
+        movies = share.store.take(share.sampler.rows(step))
+        if share.windows is None:
+            return movies
+        rng = Seeds(self.seeds.root, self.seeds.stream, step).rng("window")
+        return random_window(movies, self.task.sequence, rng, share.windows)
 
     def between(self, first: int, last: int, executor: Executor) -> Iterator[Batch]:
         """Batches of the steps first..last - 1, each made in `executor` while the one before is in use."""

@@ -288,7 +288,7 @@ def _check_objects(found: Comparison) -> None:
 def _own_names(runs: Sequence[Run]) -> dict[str, str]:
     """Identity -> name of a classifier; where several go by it, with the options in which they differ."""
     kinds: dict[str, dict[str, Run]] = {}
-    for run in runs:
+    for run in {run.origin.identity: run for run in reversed(runs)}.values():
         kinds.setdefault(f"{run.origin.name}, fine-tuned" if run.origin.tuned else run.origin.name, {}).setdefault(run.origin.identity, run)
     out = {}
     for name, group in kinds.items():

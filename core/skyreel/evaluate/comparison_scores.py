@@ -38,13 +38,13 @@ def numbers(found: Comparison, *, seed: int = 0, tick: Tick | None = None) -> di
     Returns
     -------
     dict
-        JSON-ready: ``entries`` (`entry_scores`), ``differences`` (every pair of models on the same objects,
+        JSON-ready: ``entries`` (`entry_scores`, and ``simulated``), ``differences`` (every pair of models on the same objects,
         `intervals.paired_difference`), ``tuning`` (after less before fine-tuning, by class), ``paper`` (`beside_paper`),
         ``cost`` (model -> seconds) and ``runs`` (what they were made with).
     """
     scored = []
     for entry in found.entries:
-        scored.append(entry_scores(entry, seed=seed))
+        scored.append(entry_scores(entry, seed=seed) | {"simulated": entry.data in found.simulated})
         if tick:
             tick(1)
     return {

@@ -52,8 +52,8 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
         *_each(_samples, entries),
         *_each(_quality, entries),
         *_each(_strata_tables, entries),
-        *_each(_timing, entries),
         *_each(_alert, entries),
+        *_each(_timing, entries),
         *_cost(numbers["cost"]),
         _paper(numbers["paper"]),
     ]
@@ -62,17 +62,18 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
 
 def verdicts(entries: Sequence[Scores]) -> list[str]:
     """What the controls say of every model on every set: which it does not clear, and under which protocols."""
-    said: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    said: dict[tuple[str, str, str], list[str]] = {}
     for entry in entries:
-        if entry["verdict"]:
-            failed = tuple(long_name(name) for name in entry["verdict"]["not_cleared"])
-            said.setdefault((entry["name"], entry["data"], failed), []).append(long_name(entry["protocol"]))
-    return [
-        f"{name} on {data} "
-        + (f"does not clear: {', '.join(failed)}" if failed else "clears all controls")
-        + f" (protocol {'; '.join(under)})"
-        for (name, data, failed), under in said.items()
-    ]
+        if entry["verdict"] or not entry["simulated"]:
+            said.setdefault((entry["name"], entry["data"], _verdict(entry)), []).append(long_name(entry["protocol"]))
+    return [f"{name} on {data} {what} (protocol {'; '.join(under)})" for (name, data, what), under in said.items()]
+
+
+def _verdict(entry: Scores) -> str:
+    if not entry["verdict"]:
+        return "has no controls beside it"
+    failed = ", ".join(long_name(name) for name in entry["verdict"]["not_cleared"])
+    return f"does not clear: {failed}" if failed else "clears all controls"
 
 
 def share(value: float | None) -> str:
@@ -89,6 +90,11 @@ def limits(found: Mapping[str, Any], level: str = "95", *, difference: bool = Fa
     """An interval in per cent."""
     text = signed if difference else share
     return f"{text(found[level][0])} to {text(found[level][1])}"
+
+
+def within(value: float, interval: Sequence[float]) -> str:
+    """A share and its interval in whole per cent."""
+    return f"{share(value)} ({100 * interval[0]:.0f}–{100 * interval[1]:.0f})"
 
 
 def _each(make: Any, entries: Sequence[Scores]) -> list[Table]:
@@ -154,7 +160,7 @@ def _headline(data: str, entries: Sequence[Scores]) -> list[Table]:
 
 def _recall(scores: Scores, name: str) -> str:
     found = scores["recall"].get(name)
-    return f"{share(found['value'])} ({limits(found)})" if found else ""
+    return within(found["value"], found["95"]) if found else ""
 
 
 def _of_subset(entries: Sequence[Scores]) -> str:
@@ -243,28 +249,23 @@ def _samples(data: str, entries: Sequence[Scores]) -> Table:
     return Table(_slug("images", data), "images", caption, ("protocol", "model", "score", *map(str, SAMPLES)), rows, 3)
 
 
-def _quality(data: str, entries: Sequence[Scores]) -> Table:
+def _quality(data: str, entries: Sequence[Scores]) -> list[Table]:
+    """Quality of the probabilities; then precision."""
     classes = _classes(entries)
-    rows = []
+    rows, precision = [], []
     for entry in _sorted(entries):
+        name = [long_name(entry["protocol"]), entry["name"]]
         interval = limits({"95": entry["ece_interval"]["95"]}) if entry["ece_interval"] else _spread(entry["ece"])
-        cells = [long_name(entry["protocol"]), entry["name"], f"{entry['log_loss']['value']:.3f}", f"{entry['brier']['value']:.3f}"]
-        cells += [share(entry["ece"]["value"]), interval, share(entry["ece_chance"]["value"])]
-        rows.append([*cells, *(share(entry["precision"][name]["value"]) if name in entry["precision"] else "" for name in classes)])
-    head = (
-        "protocol",
-        "model",
-        "log loss",
-        "Brier",
-        "ECE [%]",
-        "95 % or ± spread",
-        "ECE by chance",
-        *(f"{short_name(name)} [%]" for name in classes),
-    )
-    caption = (
-        f"{data}: quality of the probabilities after the last image, and precision of each class where all classes are equally frequent."
-    )
-    return Table(_slug("quality", data), "calibration", caption, head, rows, 2)
+        scores = [f"{entry[key]['value']:.3f}" for key in ("log_loss", "brier")]
+        rows.append([*name, *scores, share(entry["ece"]["value"]), interval, share(entry["ece_chance"]["value"])])
+        precision.append([*name, *(share(entry["precision"][k]["value"]) if k in entry["precision"] else "" for k in classes)])
+    head = ("protocol", "model", "log loss", "Brier score", "ECE [%]", "95 % or ± spread", "ECE by chance [%]")
+    caption = f"{data}: probabilities after the last image; ECE: expected calibration error."
+    shares = f"{data}: precision of each class where all classes that occur are equally frequent [%]."
+    return [
+        Table(_slug("quality", data), "calibration", caption, head, rows, 2),
+        Table(_slug("precision", data), "calibration", shares, ("protocol", "model", *map(short_name, classes)), precision, 2),
+    ]
 
 
 def _strata_tables(data: str, entries: Sequence[Scores]) -> list[Table]:
@@ -322,7 +323,7 @@ def _alert(data: str, entries: Sequence[Scores]) -> Table:
     rows, later = [], ["0", "1", "2", "3", "5", "10"]
     for entry in _sorted(entries):
         for name, found in entry["alert"].items():
-            cells = [f"{share(cell['recall'])} ({limits({'95': cell['interval']})})" for cell in (found["after"][k] for k in later)]
+            cells = [within(found["after"][k]["recall"], found["after"][k]["interval"]) for k in later]
             rows.append([long_name(entry["protocol"]), entry["name"], long_name(name), f"{found['n']:.0f}", *cells])
     head = ("protocol", "model", "class", "objects", "at the alert", *(f"{k} later" for k in later[1:]))
     caption = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def read_run(folder: str) -> Run:
     record = _json(path / RECORD) if (path / RECORD).is_file() else {}
     exhibits = read_exhibits(path / EXHIBITS) if (path / EXHIBITS).is_file() else None
     verb = _verb(path, config, record)
-    origin = _origin(verb, config, exhibits)
+    origin = _origin(path, verb, config, exhibits)
     text = (path / CONFIG).read_text(encoding="utf-8")
     return Run(folder, verb, config, text, record, _json(path / METRICS), read_outcomes(path / OUTCOMES), exhibits, origin)
 
@@ -122,13 +123,12 @@ def _verb(path: Path, config: Mapping[str, Any], record: Mapping[str, Any]) -> s
     return "evaluate" if config.get("model") else "train"
 
 
-def _origin(verb: str, config: Mapping[str, Any], exhibits: Exhibits | None) -> Origin:
+def _origin(path: Path, verb: str, config: Mapping[str, Any], exhibits: Exhibits | None) -> Origin:
     if verb == "train":
         return _of_config(config, tuned=False)
     model = str(config.get("model"))
-    try:
-        folder = model_folder(model).resolve()
-    except ModelError:  # the model has been moved: the run can still be compared, as a model of its own
+    folder = _found(path, model)
+    if folder is None:  # the model has been moved: the run can still be compared, as a model of its own
         name = exhibits.model.lower() if exhibits else Path(model).name
         return Origin({}, None, f"model {model}", name)
     run = folder.parent if folder.name == MODEL else folder
@@ -137,6 +137,14 @@ def _origin(verb: str, config: Mapping[str, Any], exhibits: Exhibits | None) -> 
         return _of_config(_yaml(run / CONFIG), tuned=tuned)
     component = str(_json(folder / "model.json").get("component", "model"))
     return Origin({}, None, f"model {folder}", component, tuned)
+
+
+def _found(path: Path, model: str) -> Path | None:
+    """Folder of a run's model: its name counts from here, else from a folder above the run, where the command was started."""
+    for start in (Path(), *path.resolve().parents):
+        with suppress(ModelError):
+            return model_folder(start / model).resolve()
+    return None
 
 
 def _of_config(config: Mapping[str, Any], *, tuned: bool) -> Origin:
