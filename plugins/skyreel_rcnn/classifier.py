@@ -111,10 +111,10 @@ class RCNN(Classifier):
     loss: str = "sum"
     augment: bool = True
     balanced: bool = True
-    replay_share: float = 0.2
+    replay_share: float = 0.125
     freeze_statistics: bool = True
     random_windows: float = 0.7
-    tuned_layers: str = "all"
+    tuned_layers: str = "recurrent"
     device: str = "auto"
 
     replay_objects: ClassVar[int] = 300
