@@ -68,7 +68,7 @@ def recall_over_samples(without: Runs, with_labels: Runs, data: str = "the real 
     caption = (
         f"Mean recall on {data} (classes {classes} weigh the same) against the number of samples. Without labels: "
         f"{_sizes(without) or 'none'}; with labels, scored on the rest: {_sizes(with_labels) or 'none'}. Bands: "
-        f"{_errors(without, 'seeds')} without labels, {_errors(with_labels, 'draws')} with labels. Dotted: median image of the "
+        f"{_errors(without, 'runs')} without labels, {_errors(with_labels, 'draws')} with labels. Dotted: median image of the "
         f"supernovae's alert."
     )
     return Drawing(figure, caption)

@@ -190,8 +190,14 @@ class Classifier(ABC):
     def finetune(
         self, movies: MovieStore, replay: MovieStore | None, run_dir: Path, *, trainer: TrainerOptions, seed: int = 0
     ) -> Mapping[str, Any]:
-        """Continues on labelled real movies, mixed with simulated ones (`replay`) so that no class is forgotten."""
-        raise NotImplementedError(f"{type(self).__name__} does not offer fine-tuning")
+        """Continues on labelled real movies, mixed with simulated ones (`replay`) so that no class is forgotten.
+
+        Raises
+        ------
+        ConfigError
+            If the classifier does not offer it.
+        """
+        raise ConfigError(f"fine-tuning {type(self).__name__}", "it does not offer that", "use a classifier that overrides finetune")
 
     @abstractmethod
     def predict(self, movies: Movies) -> Predictions:

@@ -11,7 +11,7 @@ from skyreel.evaluate.outcomes import Key, Outcomes
 from skyreel.interfaces import Classifier
 from skyreel.verbs.control_movies import control_objects, training_movies
 from skyreel.verbs.finetune_scores import TUNED
-from skyreel.verbs.terminal import progress
+from skyreel.verbs.terminal import console, progress
 
 if TYPE_CHECKING:
     from skyreel.verbs.finetune import Setting
@@ -43,11 +43,10 @@ def control_draws(
         known = seen_of(simulated, protocol, options, seed=setting.seed, tick=tick)
         real = seen_of(data.store, protocol, options, seed=setting.seed, lengths=setting.lengths, tick=tick)
     out: dict[Key, Outcomes] = {}
-    with progress("training controls", len(picked)) as tick:
+    with console.status("training controls"):
         for k, draw in enumerate(picked):
             shown = real.named(data.object_id[draw.chosen])
             controls = train_controls(known, classifier.classes, seed=int(config.seed), real=shown)
             like = outcomes[Key(data.name, protocol, TUNED, k)]
             out |= {Key(data.name, protocol, name, k): part for name, part in control_outcomes(controls, real, like).items()}
-            tick(1)
     return out
