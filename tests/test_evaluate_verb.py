@@ -32,7 +32,7 @@ def evaluate(folder: Path, *args: str) -> Done:
 def scored(made: Path) -> Path:
     done = evaluate(made)
     assert done.code == 0, done.err
-    (made / "scored" / "shown.txt").write_text(done.out)
+    (made / "scored" / "shown.log").write_text(done.out)
     return made / "scored"
 
 
@@ -85,7 +85,7 @@ def test_the_verdict_is_that_of_paired_differences(metrics: dict, outcomes: dict
 
 def test_a_model_that_does_not_clear_its_controls_is_reported_so(scored: Path, metrics: dict) -> None:
     """A network of 40 steps beats few of them."""
-    shown, page = (scored / "shown.txt").read_text(), (scored / "report.html").read_text()
+    shown, page = (scored / "shown.log").read_text(), (scored / "report.html").read_text()
     assert metrics["verdict"]["label_blind"]["not_cleared"]
     for protocol, name in (("label_blind", "label-blind"), ("paper", "paper")):
         failed = ", ".join(control.replace("_", " ") for control in metrics["verdict"][protocol]["not_cleared"])
