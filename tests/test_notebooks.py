@@ -35,8 +35,7 @@ def test_notebook_is_what_the_script_executed(name: str, cells: str, script: Mod
     assert not re.search(r"/(home|tmp|root|work)/", text)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cells", [cells for _, cells in NOTEBOOKS])
+@pytest.mark.parametrize("cells", [pytest.param("LOOK", marks=pytest.mark.slow), pytest.param("TRAIN", marks=pytest.mark.slow), "CUTOUTS"])
 def test_notebook_runs(cells: str, script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "HERE", tmp_path)
     script.write("out.ipynb", getattr(script, cells))
