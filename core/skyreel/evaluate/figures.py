@@ -10,11 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from skyreel.evaluate.figures_stamps import counts_of, draw_strip
 from skyreel.evaluate.figures_style import GRID, PALETTE, TEXT, canvas, class_style, new_figure, share_axes, tidy
 from skyreel.evaluate.names import long_name, short_name
-from skyreel.interfaces import Predictions
-from skyreel.movies import Movies
 
 
 def accuracy_figure(metrics: Mapping[str, Any]) -> Figure:
@@ -77,62 +74,6 @@ def confusion_figure(metrics: Mapping[str, Any], n_images: Sequence[int] | None 
         _confusion_panel(axes, matrix, true, classes)
         axes.set_title(f"after {k} image{'s' if k > 1 else ''}", color=TEXT, fontsize=11)
     return figure
-
-
-def movie_figure(movies: Movies, predictions: Predictions, row: int) -> Figure:
-    """One object's images and what the classifier thought after each of them (appendix B of the paper).
-
-    Parameters
-    ----------
-    movies : Movies, (n, T, C, H, W)
-        Shown: channel 0 less the median of each stamp's outermost pixels, one asinh scale for all images; pixels
-        flagged as bad are red.
-    predictions : Predictions, (n, T, C)
-        On the same frames.
-    row : int
-        Which object.
-    """
-    frames = np.flatnonzero(predictions.mask[row])
-    images = np.arange(1, len(frames) + 1)
-    figure = new_figure(max(6.4, 0.5 * len(frames) + 2.0), 3.9)
-    strip, chart = figure.subplots(2, 1, sharex=True, height_ratios=[1, 3.2])
-    draw_strip(strip, counts_of(movies, row, frames))
-    for index, name in enumerate(predictions.classes):
-        style = class_style(name, predictions.classes)
-        chart.plot(images, predictions.probabilities[row, frames, index], markersize=4, label=long_name(name), **style)
-    first = np.flatnonzero(frames == movies.first_detection[row])
-    if movies.first_detection[row] >= 0 and first.size:
-        chart.axvline(float(images[first[0]]), color=TEXT, linewidth=1, linestyle=":", label="first detection")
-    share_axes(chart, "probability")
-    chart.set_xlim(0.5, len(frames) + 0.5)
-    chart.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    known = long_name(str(movies.label[row])) or "unknown class"
-    strip.set_title(f"{movies.object_id[row]} ({known})", color=TEXT, fontsize=11, loc="left")
-    return figure
-
-
-def example_rows(predictions: Predictions, label: NDArray[np.str_]) -> dict[str, int]:
-    """A typical object of each class: the one with the median final probability of its own class.
-
-    Parameters
-    ----------
-    predictions : Predictions, (n, T, C)
-    label : str (n,)
-
-    Returns
-    -------
-    dict of str -> int
-        Class -> index, for the classes that occur and are known to the classifier.
-    """
-    usable = predictions.mask.any(axis=1)
-    last = predictions.mask.shape[1] - 1 - predictions.mask[:, ::-1].argmax(axis=1)
-    rows = {}
-    for index, name in enumerate(predictions.classes):
-        members = np.flatnonzero(usable & (label == name))
-        if members.size:
-            ranked = members[np.argsort(predictions.probabilities[members, last[members], index], kind="stable")]
-            rows[name] = int(ranked[len(ranked) // 2])
-    return rows
 
 
 def training_figure(history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
