@@ -331,7 +331,7 @@ def test_fine_tuning_says_what_it_needs(tmp_path):
 
 def test_the_training_window_is_the_networks(tmp_path):
     """Longer movies are cut to their alert window, shorter ones used whole."""
-    from skyreel_forest.inputs import training_window
+    from skyreel.task_inputs import training_window
 
     long = replace(movies(4, 20), first_detection=np.array([-1, 12, -1, 15], np.int32), frame_mask=np.ones((4, 20), np.bool_))
     cut = training_window(long, task(max_images=9))

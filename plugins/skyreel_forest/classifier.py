@@ -19,8 +19,8 @@ from skyreel.interfaces import Classifier, MovieStore, PixelBits, Predictions, T
 from skyreel.light_curves import PhotometryOptions
 from skyreel.movies import Movies
 from skyreel.seeding import Seeds
+from skyreel.task_inputs import fitted, training_window
 from skyreel_forest.growing import ESTIMATORS, Growth, grow
-from skyreel_forest.inputs import fitted, training_window
 from skyreel_forest.model_folder import read_model, write_model
 from skyreel_forest.rows import SETS, feature_names, feature_rows
 from skyreel_forest.track import Track, empty_track, measured, n_columns

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from skyreel.errors import DataError, Interrupted
 from skyreel.interfaces import MovieStore
+from skyreel.task_inputs import class_index
 from skyreel_forest.growing import Growth, grow
-from skyreel_forest.inputs import class_index
 from skyreel_forest.track import Track
 from skyreel_forest.trees import Trees
 

@@ -20,8 +20,9 @@ from skyreel.preprocessing import n_conditions
 from skyreel.seeding import Seeds
 from skyreel.sequences import Sequences, build_sequences
 from skyreel.stepwise import advance, initial_sequence_state
+from skyreel.task_inputs import class_index, fitted, in_task_bands
 from skyreel_rcnn.files import load_weights
-from skyreel_rcnn.inputs import Sampler, Share, TrainingStream, ValidationSet, as_batch, class_index, fitted, in_task_bands
+from skyreel_rcnn.inputs import Sampler, Share, TrainingStream, ValidationSet, as_batch
 from skyreel_rcnn.layers import freeze_statistics, statistics
 from skyreel_rcnn.model_folder import read_model, task_to_json, write_model
 from skyreel_rcnn.network import Network, fold

@@ -1,4 +1,4 @@
-"""What the network reads from movies: checks against the task, batches as tensors, the order of training objects."""
+"""What the network reads from movies: batches as tensors, the order of training objects."""
 
 from __future__ import annotations
 
@@ -12,53 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skyreel.errors import BandError, DataError
-from skyreel.exposures import Exposures
+from skyreel.errors import DataError
 from skyreel.interfaces import MovieStore, Task
 from skyreel.movies import Movies
 from skyreel.preprocessing import SequenceOptions
 from skyreel.seeding import Seeds
-from skyreel.sequences import Sequences, alert_window, build_sequences
-
-
-def in_task_bands(exposures: Exposures, task: Task) -> Exposures:
-    """The same exposures with `band` indexing the task's bands.
-
-    Raises
-    ------
-    BandError
-        For a band in use that the task does not hold.
-    """
-    if exposures.bands == task.bands:
-        return exposures
-    place = np.array([task.bands.index(band) if band in task.bands else -1 for band in exposures.bands])
-    band = place[exposures.band]
-    strange = exposures.mask & (band < 0)
-    if strange.any():
-        names = sorted({exposures.bands[k] for k in np.unique(exposures.band[strange])})
-        raise BandError("classifying", f"images in {', '.join(names)}", f"this model knows {', '.join(task.bands)}: mask those frames")
-    return Exposures(task.bands, **{name: column for name, column in vars(exposures).items() if name != "bands"}).replace(
-        band=np.where(exposures.mask, band, 0)
-    )
-
-
-def fitted(movies: Movies, task: Task) -> Movies:
-    """The movies as the task wants them: frames that cannot be used masked, bands in the task's order.
-
-    Raises
-    ------
-    DataError
-        For stamps of another size or number of channels.
-    BandError
-        For a band in use that the task does not hold.
-    """
-    wanted = (len(task.channels), task.stamp_size, task.stamp_size)
-    if movies.pixels.shape[2:] != wanted:
-        found = f"movies with (channels, height, width) {movies.pixels.shape[2:]}"
-        raise DataError("classifying", found, f"this model asks for {wanted}: cut the stamps to {task.stamp_size} px")
-    usable = movies.frame_mask & movies.reported.mask
-    reported = in_task_bands(movies.reported.replace(mask=usable), task)
-    return Movies(movies.pixels, movies.pixel_mask, usable, reported, movies.label, movies.object_id, movies.first_detection, movies.truth)
+from skyreel.sequences import Sequences, build_sequences
+from skyreel.task_inputs import class_index, training_window
 
 
 class Batch(NamedTuple):
@@ -90,16 +50,9 @@ def as_batch(sequences: Sequences, label: NDArray[np.int64]) -> Batch:
 
 
 def labelled(movies: Movies, task: Task) -> Batch:
-    """Complete stacks with labels: what the loss is computed on.
-
-    Movies of at most ``max_images`` usable images are used whole (the simulation has chosen their dates), longer ones
-    are cut to their alert window.
-    """
-    movies = fitted(movies, task)
-    whole = movies.frame_mask.sum(axis=1) <= task.sequence.max_images
-    first = np.where(whole, -1, movies.first_detection).astype(np.int32)
-    cut = alert_window(replace(movies, first_detection=first), task.sequence)
-    return as_batch(build_sequences(cut, task.sequence), class_index(movies.label, task.classes))
+    """Complete stacks of `training_window`, with labels: what the loss is computed on."""
+    sequences = build_sequences(training_window(movies, task), task.sequence)
+    return as_batch(sequences, class_index(movies.label, task.classes))
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
@@ -110,17 +63,6 @@ def joined(parts: Sequence[Batch]) -> Batch:
     masks = [torch.nn.functional.pad(part.mask, (0, width - part.mask.shape[1])) for part in parts]
     columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in Batch._fields if name != "mask"}
     return Batch(mask=torch.cat(masks), **columns)
-
-
-def class_index(label: NDArray[np.str_], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Place of every label in `classes`; DataError for a label that is none of them."""
-    index = np.full(len(label), -1, np.int64)
-    for k, name in enumerate(classes):
-        index[label == name] = k
-    if (index < 0).any():
-        names = sorted(set(map(str, label[index < 0])))
-        raise DataError("training", f"objects labelled {names}", f"the classes are {', '.join(classes)}: leave the others out")
-    return index
 
 
 def oriented(stacks: Tensor, element: Tensor) -> Tensor:
