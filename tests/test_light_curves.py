@@ -11,8 +11,7 @@ from skyreel.interfaces import PixelBits
 from skyreel.light_curves import Flag, LightCurves, PhotometryOptions, measure
 from skyreel.movies import Movies
 from skyreel.photometry import CENTRES, HOSTS, SKIES, psf_image
-from skyreel.photometry.widths import profile_width
-from skyreel.simulate.psf_basis import gaussian_fit_fwhm
+from skyreel.photometry.widths import gaussian_fit_fwhm, profile_width
 
 N, EPOCHS, SIZE = 4, 7, 21
 KNOWN = {"width": "profile", "error_floor": 0.0}

@@ -13,8 +13,9 @@ from scipy.optimize import least_squares
 from skyreel.errors import ConfigError, DataError, DatasetError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF
+from skyreel.photometry.widths import gaussian_fit_fwhm
 from skyreel.seeding import Seeds
-from skyreel.simulate.psf_basis import WidthBasis, gaussian_fit_fwhm
+from skyreel.simulate.psf_basis import WidthBasis
 from skyreel.simulate.render import grid_size, render
 from skyreel_psf.analytic import Gaussian, Moffat, gaussian, moffat
 from skyreel_psf.empirical import Empirical, Stars

@@ -13,8 +13,9 @@ from scipy.special import erf
 from skyreel.errors import ConfigError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF
+from skyreel.photometry.widths import FWHM_PER_SIGMA, gaussian_fit_fwhm
 from skyreel.seeding import Seeds
-from skyreel.simulate.psf_basis import FWHM_PER_SIGMA, WidthBasis, gaussian_fit_fwhm, pixel_axis
+from skyreel.simulate.psf_basis import WidthBasis, pixel_axis
 from skyreel_psf.shared import REFERENCE, check_range, shape_draws, width_grid
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from skyreel.simulate.psf_basis import FWHM_PER_SIGMA
+from skyreel.photometry.widths import FWHM_PER_SIGMA
 from skyreel_psf.empirical import CORE_RADIUS, SHAPE_FWHM, Stars, sampled
 
 Array = NDArray[np.float64]

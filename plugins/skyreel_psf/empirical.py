@@ -15,8 +15,9 @@ from scipy.ndimage import map_coordinates
 from skyreel.errors import ConfigError, DatasetError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF
+from skyreel.photometry.widths import gaussian_fit_fwhm
 from skyreel.seeding import Seeds
-from skyreel.simulate.psf_basis import WidthBasis, gaussian_fit_fwhm, pixel_axis
+from skyreel.simulate.psf_basis import WidthBasis, pixel_axis
 from skyreel_psf.shared import REFERENCE, check_range, shape_draws, width_grid
 
 Array = NDArray[np.float64]

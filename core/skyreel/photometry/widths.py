@@ -1,4 +1,4 @@
-"""From the width of a star as it is reported to the width of the profile before the integration over pixels."""
+"""The width by which a star is known, and the width of the profile before the integration over pixels that belongs to it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,45 @@ from scipy.optimize import minimize_scalar
 
 from skyreel.photometry.profiles import psf_image
 
-_RADIUS = 8.0
-"""Pixels within this distance [px] take part in the fit, as in the measurements behind `Exposures.psf_fwhm` of HiTS."""
+FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
+"""Full width at half maximum of a Gaussian of unit standard deviation."""
+FIT_RADIUS = 8.0
+"""Radius [px] of the Gaussian fit by which widths of stars on stamps are defined."""
 _SIDE = 25
-_SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 _WIDTHS = np.geomspace(1.2, 20.0, 60)
+
+
+def gaussian_fit_fwhm(images: NDArray[np.float64], oversample: int, radius: float = FIT_RADIUS) -> NDArray[np.float64]:
+    """Width by which a star on a stamp is known: least-squares fit of a circular Gaussian plus a constant.
+
+    Every sample within `radius` of the centre has the same weight, as in the measurements behind
+    `Exposures.psf_fwhm` of HiTS. A Moffat profile of beta 4.2 comes out 7 % wider than its half-maximum width.
+
+    Parameters
+    ----------
+    images : (W, M, M)
+        Centred images, `oversample` samples per px.
+    oversample : int
+    radius : float, px
+
+    Returns
+    -------
+    (W,) array, px
+    """
+    x = (np.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2) / oversample
+    square = (x**2 + x[:, None] ** 2).ravel()
+    inside = square < radius**2
+    square = square[inside]
+
+    def misfit(log_sigma: float, values: NDArray[np.float64]) -> float:
+        shape = np.exp(-0.5 * square / np.exp(2 * log_sigma))
+        shape -= shape.mean()
+        return float(-((shape @ values) ** 2) / (shape @ shape))
+
+    bounds = (np.log(0.3), np.log(4 * radius))
+    flat = images.reshape(len(images), -1)[:, inside]
+    sigma = [np.exp(minimize_scalar(misfit, bounds=bounds, args=(row,), method="bounded", options={"xatol": 1e-8}).x) for row in flat]
+    return FWHM_PER_SIGMA * np.array(sigma)
 
 
 def profile_width(fitted: ArrayLike, profile: str, beta: float) -> NDArray[np.float32]:
@@ -33,22 +67,6 @@ def profile_width(fitted: ArrayLike, profile: str, beta: float) -> NDArray[np.fl
 @lru_cache(maxsize=8)
 def _table(profile: str, beta: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Widths (W,) of fitted Gaussians, ascending, and the profiles' own."""
-    axis = np.arange(_SIDE) - 0.5 * (_SIDE - 1)
-    square = axis**2 + axis[:, None] ** 2
-    inside = square < _RADIUS**2
-    images = psf_image((_SIDE, _SIDE), _WIDTHS, None, profile, beta)[:, inside].astype(np.float64)
-    known = np.array([_fitted(image, square[inside]) for image in images])
+    known = gaussian_fit_fwhm(psf_image((_SIDE, _SIDE), _WIDTHS, None, profile, beta).astype(np.float64), 1)
     rising = np.append(True, np.diff(np.maximum.accumulate(known)) > 0)
     return known[rising], _WIDTHS[rising]
-
-
-def _fitted(image: NDArray[np.float64], square: NDArray[np.float64]) -> float:
-    """Width of the Gaussian that, with a constant, leaves the smallest sum of squares."""
-
-    def misfit(log_sigma: float) -> float:
-        shape = np.exp(-0.5 * square / np.exp(2.0 * log_sigma))
-        shape -= shape.mean()
-        return float(-((shape @ image) ** 2) / (shape @ shape))
-
-    best = minimize_scalar(misfit, bounds=(np.log(0.3), np.log(4.0 * _RADIUS)), args=(), method="bounded", options={"xatol": 1e-8})
-    return float(np.exp(best.x) / _SIGMA_PER_FWHM)
