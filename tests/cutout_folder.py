@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from astropy.io import fits
 
+from skyreel.errors import DataError
+from skyreel.exchange.importing import Importer, ImportOptions
+from skyreel.movie_files import MovieFolder
 from skyreel.photometry import psf_image
 
 GAIN, READ_NOISE, EXPTIME, SIDE = 3.5, 7.0, 90.0, 21
@@ -66,3 +70,28 @@ def stars(
     ]
     headers = [{"MJD-OBS": mjd[t], "FILTER": "r band", "EXPTIME": EXPTIME} for _ in range(objects) for t in range(epochs)]
     return Folder(path, rows, pixels, headers, level, fwhm, zero_point, mag)
+
+
+SCALE = {"pixel_scale": "0.27"}
+PLAIN = {**SCALE, "gain": str(GAIN), "zero_point": "25.3"}
+
+
+def imported(folder, constants=PLAIN, **options):
+    done = Importer(folder.write(), None, ImportOptions(constants=constants, **options)).run(folder.path / "out")
+    return MovieFolder(folder.path / "out").take(slice(None)), done
+
+
+def refused_by(folder, match, error=DataError, constants=PLAIN, **options):
+    with pytest.raises(error, match=match):
+        imported(folder, constants, **options)
+    assert not (folder.path / "out").exists()
+
+
+def entry(done, name):
+    return next(item for item in done.summary["quantities"] if item["quantity"] == name)
+
+
+def hits():
+    from skyreel.verbs.import_movies import _camera
+
+    return _camera("hits")
