@@ -94,7 +94,8 @@ def test_the_house_imports_no_numpy(module: str) -> None:
 def test_help_names_every_verb(tmp_path: Path) -> None:
     done = skyreel("--help", cwd=tmp_path)
     assert all(
-        verb in done.stdout for verb in ("simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "plugins")
+        verb in done.stdout
+        for verb in ("simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "data", "plugins")
     )
 
 
@@ -157,7 +158,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, environment: dict[str, str]) 
 def test_an_unknown_verb_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     found = capsys.readouterr().err
-    verbs = "simulate, train, classify, evaluate, finetune, export, import, compare, plugins"
+    verbs = "simulate, train, classify, evaluate, finetune, export, import, compare, data, plugins"
     assert found == f"skyreel: no verb 'trian'; have {verbs}; did you mean 'train'?\n"
 
 
@@ -213,7 +214,10 @@ def test_a_sweep_over_an_unknown_choice_starts_nothing(tmp_path: Path, environme
     ("line", "words"),
     [
         ("skyreel tr", {"train"}),
-        ("skyreel ", {"simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "plugins"}),
+        (
+            "skyreel ",
+            {"simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "data", "plugins"},
+        ),
         ("skyreel train classifier=rcnn_", {"classifier=rcnn_small", "classifier=rcnn_tiny"}),
         ("skyreel evaluate trainer.max_", {"trainer.max_steps="}),
         ("skyreel plugins ", set()),

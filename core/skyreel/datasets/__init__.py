@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+from skyreel import public_data
 from skyreel.datasets.dataset import Dataset, locate
 from skyreel.errors import DatasetError
 
@@ -13,6 +14,9 @@ __all__ = ["Dataset", "dataset_names", "load_dataset", "locate"]
 
 _READERS = {"hits2015a": "skyreel.datasets.hits2015a", "hits2015a_raw": "skyreel.datasets.hits2015a_raw"}
 """Name -> module with `read(folder, **options) -> Dataset`, imported on first use."""
+
+_DOWNLOADED = {"hits2015a_raw": "hits2015a"}
+"""Name -> public input (`skyreel data get`) that has its files."""
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -28,7 +32,7 @@ def load_dataset(name: str, path: str | Path | None = None, **options: Any) -> D
     name : str
         One of `dataset_names()`.
     path : str, Path or None
-        Its folder; None looks in the places that `locate` lists.
+        Its folder; None looks in the places that `locate` lists, then among the downloaded public inputs.
     **options
         Options of that data set, see for example `skyreel.datasets.hits2015a.HitsOptions`.
 
@@ -53,4 +57,17 @@ def load_dataset(name: str, path: str | Path | None = None, **options: Any) -> D
     import importlib
 
     reader = importlib.import_module(_READERS[name])
-    return reader.read(locate(name, path), **options)  # type: ignore[no-any-return]
+    return reader.read(_folder(name, path), **options)  # type: ignore[no-any-return]
+
+
+def _folder(name: str, path: str | Path | None) -> Path:
+    """As `locate`, or the folder of the public input."""
+    try:
+        return locate(name, path)
+    except DatasetError as err:
+        if path is not None or name not in _DOWNLOADED:
+            raise
+        needed = _DOWNLOADED[name]
+        if public_data.inspect(needed).state == "absent":
+            raise DatasetError(err.asked, err.found, f"{err.remedy}; or run skyreel data get {needed}") from err
+        return public_data.folder(needed)
