@@ -20,21 +20,24 @@ def check_epochs(who: str, params: Params, mjd: Array, band: NDArray[np.int8], b
     Raises
     ------
     DataError
-        Wrong shapes, an MJD that is not finite, or a ``period`` [d] that is not positive.
+        Wrong shapes, an MJD that is not finite, or a ``period`` [d] that is not positive and finite.
     BandError
         A band index outside `bands`.
     """
-    n = len(next(iter(params.values())))
+    asked = f"{who}.light_curve"
+    n = len(next(iter(params.values()), ()))
     if mjd.ndim != 2 or mjd.shape != band.shape or len(mjd) != n:
-        raise DataError(
-            f"{who}.light_curve", f"mjd {mjd.shape}, band {band.shape}, {n} objects", "hand in mjd and band as (objects, epochs)"
-        )
+        raise DataError(asked, f"mjd {mjd.shape}, band {band.shape}, {n} objects", "hand in mjd and band as (objects, epochs)")
     if not np.isfinite(mjd).all():
-        raise DataError(f"{who}.light_curve", "an MJD that is not finite", "fill masked epochs with any finite date")
+        row, epoch = np.argwhere(~np.isfinite(mjd))[0]
+        found = f"MJD {mjd[row, epoch]} of object {row} at epoch {epoch} is not finite"
+        raise DataError(asked, found, "fill masked epochs with any finite date")
     if band.size and not (band.min() >= 0 and band.max() < len(bands)):
-        raise BandError(f"{who}.light_curve", f"band index {band.min()}..{band.max()}", f"indices count into {', '.join(bands)}")
-    if "period" in params and not (params["period"] > 0.0).all():
-        raise DataError(f"{who}.light_curve", "a period that is not positive", "hand in periods in days")
+        raise BandError(asked, f"band index {band.min()}..{band.max()}", f"indices count into {', '.join(bands)}")
+    if "period" in params and not (good := (params["period"] > 0.0) & (params["period"] < np.inf)).all():
+        row = int(np.argmin(good))
+        found = f"period {params['period'][row]:g} d of object {row} is not positive and finite"
+        raise DataError(asked, found, "hand in periods in days")
 
 
 def chunks(n: int) -> Iterator[slice]:
