@@ -95,7 +95,19 @@ def test_help_names_every_verb(tmp_path: Path) -> None:
     done = skyreel("--help", cwd=tmp_path)
     assert all(
         verb in done.stdout
-        for verb in ("simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "data", "plugins")
+        for verb in (
+            "simulate",
+            "train",
+            "classify",
+            "evaluate",
+            "finetune",
+            "export",
+            "gallery",
+            "import",
+            "compare",
+            "data",
+            "plugins",
+        )
     )
 
 
@@ -158,7 +170,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, environment: dict[str, str]) 
 def test_an_unknown_verb_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     found = capsys.readouterr().err
-    verbs = "simulate, train, classify, evaluate, finetune, export, import, compare, data, plugins"
+    verbs = "simulate, train, classify, evaluate, finetune, export, gallery, import, compare, data, plugins"
     assert found == f"skyreel: no verb 'trian'; have {verbs}; did you mean 'train'?\n"
 
 
@@ -216,7 +228,20 @@ def test_a_sweep_over_an_unknown_choice_starts_nothing(tmp_path: Path, environme
         ("skyreel tr", {"train"}),
         (
             "skyreel ",
-            {"simulate", "train", "classify", "evaluate", "finetune", "export", "import", "compare", "data", "plugins"},
+            {
+                "simulate",
+                "train",
+                "classify",
+                "evaluate",
+                "finetune",
+                "export",
+                "realism",
+                "gallery",
+                "import",
+                "compare",
+                "data",
+                "plugins",
+            },
         ),
         ("skyreel train classifier=rcnn_", {"classifier=rcnn_small", "classifier=rcnn_tiny"}),
         ("skyreel evaluate trainer.max_", {"trainer.max_steps="}),
