@@ -102,6 +102,7 @@ def test_help_names_every_verb(tmp_path: Path) -> None:
             "evaluate",
             "finetune",
             "export",
+            "realism",
             "gallery",
             "import",
             "compare",
@@ -170,7 +171,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, environment: dict[str, str]) 
 def test_an_unknown_verb_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     found = capsys.readouterr().err
-    verbs = "simulate, train, classify, evaluate, finetune, export, gallery, import, compare, data, plugins"
+    verbs = "simulate, train, classify, evaluate, finetune, export, realism, gallery, import, compare, data, plugins"
     assert found == f"skyreel: no verb 'trian'; have {verbs}; did you mean 'train'?\n"
 
 
