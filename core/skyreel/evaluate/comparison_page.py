@@ -175,9 +175,9 @@ def number_of_figures(found: Comparison, numbers: Mapping[str, Any]) -> int:
 
 def _draw(folder: Path, shot: Shot) -> str:
     drawing = shot.draw()
+    page.settle(drawing.figure)
     png = page.png_bytes(drawing.figure)
     write_bytes(folder / FIGURES / f"{shot.slug}.png", png)
-    drawing.figure.set_layout_engine("none")  # it is laid out by now
     buffer = io.BytesIO()
     drawing.figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     write_bytes(folder / FIGURES / f"{shot.slug}.pdf", buffer.getvalue())

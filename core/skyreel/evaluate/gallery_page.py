@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from skyreel.errors import OutputError
 from skyreel.evaluate import page
 from skyreel.evaluate.figures_style import Drawing
@@ -76,7 +74,7 @@ def write_plate(folder: Path, plate: Plate) -> str:
         If the folder cannot be written to.
     """
     figure = plate.drawing.figure
-    _settle(figure)
+    page.settle(figure)
     png = page.png_bytes(figure)
     write_bytes(folder / FIGURES / f"{plate.slug}.png", png)
     buffer = io.BytesIO()
@@ -133,15 +131,6 @@ def write_index(
             if item.stem not in names:
                 item.unlink()
     return folder / INDEX
-
-
-def _settle(figure: Figure) -> None:
-    """Lays a figure out for good; the last digits of the layout's solution vary from run to run, so they are cut off."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axes in figure.axes:
-        left, bottom, width, height = (round(value, 6) for value in axes.get_position(original=True).bounds)
-        axes.set_position((left, bottom, width, height), which="original")
 
 
 def _movie_html(plate: Plate) -> str:

@@ -91,6 +91,15 @@ def pairs_html(values: Mapping[str, object]) -> str:
     return f'<div class="wide text"><table><tbody>{"".join(rows)}</tbody></table></div>'
 
 
+def settle(figure: Figure) -> None:
+    """Lays a figure out for good; the last digits of the layout's solution vary from run to run, so they are cut off."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(value, 6) for value in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height), which="original")
+
+
 def png_bytes(figure: Figure, dpi: int = DPI) -> bytes:
     """The figure as PNG; the same bytes whenever the same figure is drawn."""
     buffer = io.BytesIO()
