@@ -1,8 +1,6 @@
-"""HiTS: the generated season against the real one, shared exposures, seeds, CCDs and alerts."""
+"""HiTS as a survey: shared exposures, seeds, filters, CCDs, alerts and options. Its season: test_hits_conditions."""
 
 import dataclasses
-import json
-import os
 import pickle
 from pathlib import Path
 
@@ -11,105 +9,20 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp, spearmanr
 
-from skyreel.errors import ConfigError, DatasetError, SimulationError
+from skyreel.errors import ConfigError, SimulationError
 from skyreel.exposures import DTYPES, Exposures
 from skyreel.seeding import Seeds
-from skyreel_hits import fit_conditions
 from skyreel_hits.camera import KNOWN, USED
-from skyreel_hits.season import QUANTITIES, coefficients, night_of, sec_z, virtual_fields
+from skyreel_hits.season import coefficients, night_of, virtual_fields
 from skyreel_hits.survey import HiTS
 
 ROOT = Path(__file__).parents[1]
-MARGINALS = ("seeing", "sky", "zero_point", "airmass", "limiting_mag")
-
-
-@pytest.fixture(scope="module")
-def real_folder():
-    folder = Path(os.environ.get("SKYREEL_TEST_DATA", ROOT.parent / "shared" / "data")) / "hits2015a"
-    if not folder.is_dir():
-        pytest.skip("no hits2015a in ../shared/data or $SKYREEL_TEST_DATA")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def real(real_folder):
-    rows = fit_conditions.read_conditions(real_folder)
-    return {name: column[rows["band"] == "g"] for name, column in rows.items()}
 
 
 @pytest.fixture(scope="module")
 def season() -> Exposures:
     return virtual_fields(0, 200, ("g",))
-
-
-def flat(exposures: Exposures, name: str) -> np.ndarray:
-    return np.asarray(getattr(exposures, name)[exposures.mask], np.float64)
-
-
-def noise_depth(fwhm, sky, zero_point, exptime):
-    """5-sigma depth of a PSF-weighted measurement with gain 4.0 and read noise 6.1 e- (LSST SMTN-002, section 2)."""
-    variance = 2.266 * fwhm**2 * (sky * 4.0 + 6.1**2)
-    counts = 12.5 + np.sqrt(12.5**2 + 25 * variance)
-    return zero_point + 2.5 * np.log10(4.0 * exptime / counts)
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize("root", [0, 1, 7])
-@pytest.mark.parametrize("name", MARGINALS)
-def test_marginals_follow_the_real_season(real, name, root):
-    known = real[name][np.isfinite(real[name])]
-    assert ks_2samp(known, flat(virtual_fields(root, 200, ("g",)), name)).statistic <= 0.08
-
-
-@pytest.mark.real_data
-def test_gaps_and_dates_follow_the_real_season(real, season):
-    same = np.diff(real["field"]) == 0
-    gaps = np.diff(season.mjd, axis=1)[season.mask[:, 1:]]
-    assert ks_2samp(np.diff(real["mjd"])[same], gaps).statistic <= 0.08
-    assert ks_2samp(real["mjd"], season.mjd[season.mask]).statistic <= 0.08
-    counts = np.unique(real["field"], return_counts=True)[1]
-    assert abs(season.mask.sum(axis=1).mean() - counts.mean()) < 0.5
-
-
-@pytest.mark.real_data
-def test_rank_correlations_follow_the_real_season(real, season):
-    table = np.stack([real[name] for name in MARGINALS])
-    wanted = spearmanr(table[:, np.isfinite(table).all(axis=0)].T).statistic
-    found = spearmanr(np.stack([flat(season, name) for name in MARGINALS]).T).statistic
-    np.testing.assert_allclose(found, wanted, atol=0.08)
-
-
-@pytest.mark.real_data
-def test_limiting_magnitude_lies_about_the_noise_formula_as_in_the_real_season(real, season):
-    slope, offset = coefficients()["psf_width"]
-    wanted = real["limiting_mag"] - noise_depth(slope * real["seeing"] + offset, real["sky"], real["zero_point"], real["exptime"])
-    seeing, sky, zero_point, exptime, depth = (flat(season, name) for name in ("seeing", "sky", "zero_point", "exptime", "limiting_mag"))
-    found = depth - noise_depth(slope * seeing + offset, sky, zero_point, exptime)
-    assert ks_2samp(wanted[np.isfinite(wanted)], found).statistic <= 0.08
-    assert abs(np.median(found) - np.nanmedian(wanted)) < 0.05
-
-
-@pytest.mark.real_data
-def test_coefficients_are_those_of_the_fit(real_folder):
-    rows = fit_conditions.read_conditions(real_folder)
-    again = json.loads(json.dumps(fit_conditions.rounded(fit_conditions.fit_season(rows))))
-    stored = coefficients()
-    assert again["patterns"] == stored["patterns"]
-    for name in (*QUANTITIES, "cloud_fraction", "cloud_depth"):
-        np.testing.assert_allclose(again["visits"][name], stored["visits"][name], rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(fit_conditions.fit_width(real_folder), stored["psf_width"], rtol=1e-3)
-
-
-@pytest.mark.real_data
-def test_airmass_is_that_of_a_place_on_the_sky(real_folder):
-    rows = fit_conditions.read_conditions(real_folder)
-    fields, member = np.unique(rows["field"], return_inverse=True)
-    place = fit_conditions.positions(rows)
-    model = sec_z(rows["mjd"], place[member, 0], place[member, 1])
-    assert len(fields) == 32
-    assert np.abs(model - rows["airmass"]).max() < 0.01
 
 
 def test_stellar_width_agrees_with_the_published_calibration():
@@ -118,30 +31,6 @@ def test_stellar_width_agrees_with_the_published_calibration():
     np.testing.assert_allclose(slope * seeing + offset, 3.16 * seeing - 0.064, atol=0.02)
     exposures = HiTS(psf_width="header", pixel_scale=0.263).sample(3, Seeds(0))
     np.testing.assert_allclose(exposures.psf_fwhm, exposures.seeing / 0.263, rtol=1e-6)
-
-
-def test_nights_hold_four_to_five_visits_an_hour_and_a_half_apart(season):
-    night = np.where(season.mask, night_of(season.mjd) - night_of(season.mjd)[:, :1], -1)
-    visits = np.array([[(row == n).sum() for n in (0, 1, 2, 5)] for row in night])
-    assert visits.min() >= 3
-    assert visits.max() <= 5
-    assert 4.3 < visits.mean() < 5
-    same = (np.diff(night, axis=1) == 0) & season.mask[:, 1:]
-    gaps = np.diff(season.mjd, axis=1)[same] * 24
-    assert 1.55 < np.median(gaps) < 1.7
-    assert np.all(season.mjd[season.mask] % 1 < 0.45)  # Chilean nights end before 11 h UT
-    assert np.median(season.mjd.max(axis=1) - season.mjd[:, 0]) == pytest.approx(25, abs=0.5)
-
-
-def test_physics_of_the_season(season):
-    assert flat(season, "airmass").min() >= 1
-    clear = season.mask & (season.zero_point > 24.85)
-    slope = np.polyfit(season.airmass[clear], season.zero_point[clear], 1)[0]
-    assert -0.25 < slope < -0.15  # g extinction at Cerro Tololo is 0.2 mag per airmass
-    assert 0.1 < (flat(season, "seeing") > 2).mean() < 0.22
-    assert set(np.unique(flat(season, "exptime"))) == {86.0, 102.0}
-    moon = flat(season, "sky")[flat(season, "exptime") == 102]
-    assert np.median(moon) > 10 * np.median(flat(season, "sky"))
 
 
 def test_objects_of_a_field_share_its_exposures():
@@ -272,16 +161,8 @@ def test_options_out_of_range(options, message):
         HiTS(**options)
 
 
-def test_missing_data_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"conditions\.ecsv"):
-        fit_conditions.read_conditions(tmp_path)
-    with pytest.raises(DatasetError, match=r"non_variable\.npz"):
-        fit_conditions.fit_width(tmp_path)
-
-
 def test_config_shows_every_default_and_the_survey_pickles():
     shown = yaml.safe_load((ROOT / "conf/survey/hits.yaml").read_text())
     assert shown.pop("name") == "hits"
     assert shown == dataclasses.asdict(HiTS())
     assert pickle.loads(pickle.dumps(HiTS(pixel_scale=0.263))).camera.pixel_scale == 0.263
-    assert (ROOT / "surveys/skyreel_hits/conditions.json").stat().st_size < 60_000

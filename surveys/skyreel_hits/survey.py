@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyreel.errors import ConfigError, SimulationError
-from skyreel.exposures import Exposures
+from skyreel.exposures import DTYPES, Exposures
 from skyreel.interfaces import Array, Survey
 from skyreel.seeding import Seeds
+from skyreel_hits.alerts import DETECTIONS, RULES
 from skyreel_hits.camera import decam, detectors
-from skyreel_hits.season import coefficients, night_of, virtual_fields
+from skyreel_hits.season import coefficients, virtual_fields
 
 FILTERS = ("g", "r", "i")
 PSF_WIDTHS = ("calibrated", "header")
-DETECTIONS = ("difference", "limiting_mag")
+DETECTOR = ("ccd", "gain", "read_noise", "saturation")
+"""Columns of `Exposures` that belong to an object's CCD and not to its field."""
 
 
 @dataclass
@@ -38,8 +40,9 @@ class HiTS(Survey):
         Width of a star on the stamp. 'calibrated': the line fitted to constant stars against the header's seeing, in
         px. 'header': seeing / pixel_scale, as the authors' simulator has it, 19 % too wide.
     detection : 'difference' or 'limiting_mag'
-        'difference': the flux above the mean of the object's first night is brighter than the limiting magnitude, as
-        in the HiTS pipeline. 'limiting_mag': the object itself is (section 3.1 of the paper).
+        'difference': the flux above the mean of the object's first night in that band is brighter than the limiting
+        magnitude, as in the HiTS pipeline. 'limiting_mag': the object itself is (section 3.1 of the paper). Both are rules
+        for noiseless magnitudes; alerts by 5 sigma of measured flux belong to evaluation (`skyreel.evaluate.triggers`).
     pixel_scale : float, arcsec / px
         0.27 in the paper; DECam's true scale is 0.263.
     known_ccds_only : bool
@@ -86,17 +89,13 @@ class HiTS(Survey):
                 f"exposures in {', '.join(self.filters)}", f"none in {self.n_fields} virtual fields", "raise survey.n_fields or add filters"
             )
         rng = seeds.rng("hits")
-        exposures = fields.take(rng.integers(0, len(fields), n))
+        chosen = rng.integers(0, len(fields), n)
         ccd, constants = detectors(n, rng, self.known_ccds_only)
-        shape = exposures.shape
-        gain, read_noise, saturation = (np.broadcast_to(column[:, None], shape) for column in constants.T)
-        return exposures.replace(
-            ccd=np.broadcast_to(ccd[:, None], shape),
-            gain=gain,
-            read_noise=read_noise,
-            saturation=saturation,
-            psf_fwhm=self.stellar_width(exposures.seeing),
-        )
+        of_object = zip(DETECTOR, (ccd, *constants.T), strict=True)
+        columns = {name: np.broadcast_to(value.astype(DTYPES[name])[:, None], (n, fields.shape[1])) for name, value in of_object}
+        columns["psf_fwhm"] = self.stellar_width(fields.seeing).take(chosen, axis=0)
+        columns.update({name: getattr(fields, name).take(chosen, axis=0) for name in DTYPES if name not in columns})
+        return Exposures(fields.bands, **columns)
 
     def stellar_width(self, seeing: NDArray[np.float32]) -> NDArray[np.float32]:
         """Full width at half maximum [px] of a star for the header's seeing [arcsec]."""
@@ -107,13 +106,7 @@ class HiTS(Survey):
 
     def detect(self, exposures: Exposures, mags: Array, host: Array | None = None) -> NDArray[np.bool_]:
         """Which epochs raise an alert (see `Survey.detect`); the host's light cancels in the difference."""
-        if self.detection == "limiting_mag":
-            return super().detect(exposures, mags, host)
-        flux = np.where(exposures.mask, 10 ** (-0.4 * np.where(exposures.mask, mags, np.inf)), 0.0)
-        night = np.where(exposures.mask, night_of(exposures.mjd), np.iinfo(np.int64).max)
-        reference = exposures.mask & (night == night.min(axis=1, keepdims=True))
-        level = (flux * reference).sum(axis=1, keepdims=True) / np.maximum(reference.sum(axis=1, keepdims=True), 1)
-        return np.asarray(exposures.mask & (flux - level > 10 ** (-0.4 * exposures.limiting_mag.astype(np.float64))))
+        return RULES[self.detection](exposures, mags)
 
 
 def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
