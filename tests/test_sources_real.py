@@ -77,27 +77,6 @@ def test_table_is_what_its_script_makes(name, tmp_path):
         np.testing.assert_allclose(made[key], kept[key], rtol=0, atol=2e-6)
 
 
-def test_ia_table_is_what_its_script_makes(tmp_path):
-    pytest.importorskip("sncosmo")
-    pytest.importorskip("speclite")
-    made = np.load(build("snia", ".npz", tmp_path), allow_pickle=False)
-    kept = np.load(TABLES / "snia.npz", allow_pickle=False)
-    for key in kept.files:
-        np.testing.assert_allclose(made[key], kept[key], rtol=0, atol=1e-3)
-
-
-def test_ia_table_equals_an_independent_one():
-    reference = np.load(DATA / "templates" / "snia_hsiao_g_grid.npz", allow_pickle=False)
-    table = tables.load("snia.npz")
-    shared = np.flatnonzero(np.isin(table["phase"], reference["phase"]))
-    for row, redshift in enumerate(table["redshift"]):
-        match = np.flatnonzero(np.isclose(reference["z"], redshift, atol=1e-6))
-        if len(match) and redshift <= 0.6:
-            ours = table["absmag"][1, row, shared]
-            theirs = reference["absmag"][match[0]][np.searchsorted(reference["phase"], table["phase"][shared])]
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.002)
-
-
 def test_rr_lyrae_table_equals_an_independent_one(data_dir):
     reference = json.loads((data_dir / "templates" / "rrlyrae_g_fourier_pca.json").read_text(encoding="utf-8"))
     table = tables.load("rr_lyrae.json")

@@ -2,73 +2,65 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from skyreel.interfaces import Array, Params
-from skyreel_sources.cosmology import distance_modulus
-from skyreel_sources.epochs import chunks
 from skyreel_sources.tables import load
 
 TABLE = "snia.npz"
 RISE = 18.0
-"""Days from explosion to B maximum at stretch 1, rest frame."""
+"""Days from explosion to B maximum at stretch 1, rest frame: the table's first phase (Hsiao et al. 2007)."""
+PEAK = -19.36
+"""Absolute magnitude in B (Vega) at maximum of stretch 1 and colour 0, H0 = 70 km/s/Mpc."""
+STRETCH, COLOUR = 0.1, 0.1
+"""Standard deviations of stretch and colour."""
+ALPHA, BETA = 1.5, 3.1
+"""Brighter-slower and brighter-bluer slopes (Guy et al. 2010, A&A 523, A7; Conley et al. 2011, ApJS 192, 1)."""
+INTRINSIC = 0.12
+"""Scatter [mag] left after both corrections."""
+SPREAD = float(np.sqrt((ALPHA * STRETCH) ** 2 + (BETA * COLOUR) ** 2 + INTRINSIC**2))
+"""Standard deviation [mag] of the peak magnitude."""
+COLUMNS = ("abs_mag", "stretch", "colour")
 
 
-def draw(n: int, rng: np.random.Generator) -> Params:
-    """Stretch and peak offset of n SNe Ia.
+def shape(abs_mag: Array, rng: np.random.Generator) -> Params:
+    """Stretch and colour of SNe Ia of peak magnitudes M_B ~ N(PEAK, SPREAD).
+
+    M_B = -19.36 - 1.5 (s - 1) + 3.1 c + N(0, 0.12) mag (Vega) with s ~ N(1, 0.1) and c ~ N(0, 0.1): three normal numbers
+    drawn without regard to M_B are moved along the gradient of M_B until they give it, which leaves what is perpendicular.
+
+    Parameters
+    ----------
+    abs_mag : (n,)
+        M_B [mag].
+    rng : numpy Generator
 
     Returns
     -------
     dict
-        ``stretch`` s ~ N(1, 0.1) within 0.7..1.3; ``abs_mag`` M_B = -19.36 - 1.5 (s-1) + 3.1 c + N(0, 0.12) mag
-        (Vega) with c ~ N(0, 0.1): the corrections of Guy et al. 2010 (A&A 523, A7) and Conley et al. 2011 (ApJS 192, 1).
+        ``stretch`` within 0.7..1.3 (3 standard deviations), ``colour`` c = B - V at maximum minus that of a normal SN Ia.
     """
-    stretch = np.clip(rng.normal(1.0, 0.1, n), 0.7, 1.3)
-    colour = rng.normal(0.0, 0.1, n)
-    return {"stretch": stretch, "abs_mag": -19.36 - 1.5 * (stretch - 1.0) + 3.1 * colour + rng.normal(0.0, 0.12, n)}
+    gradient = np.array([-ALPHA * STRETCH, BETA * COLOUR, INTRINSIC])
+    normal = rng.standard_normal((3, len(abs_mag)))
+    normal += gradient[:, None] * (abs_mag - PEAK - gradient @ normal) / SPREAD**2
+    return {"stretch": np.clip(1.0 + STRETCH * normal[0], 0.7, 1.3), "colour": COLOUR * normal[1]}
 
 
-def brightest(params: Params) -> Array:
-    """A lower bound (n,) [mag] of the apparent magnitude in any band at any time, without dust."""
-    table = load(TABLE)
-    peak = np.interp(params["redshift"], table["redshift"], table["absmag"].min(axis=(0, 2)))
-    return np.asarray(peak + params["abs_mag"] + 19.36 + distance_modulus(params["redshift"]), np.float64)
+@lru_cache(maxsize=1)
+def table() -> NDArray[np.float32]:
+    """Absolute AB magnitude (6, Z, P) at stretch 1 and colour 0, over the phase in days since explosion / (s (1 + z))."""
+    values = load(TABLE)["absmag"].astype(np.float32)
+    values.setflags(write=False)
+    return values
 
 
-def magnitude(params: Params, mjd: Array, band: NDArray[np.int8]) -> Array:
-    """Apparent AB magnitude without dust, (n, T): bilinear in (redshift, phase); +inf before the explosion.
+def phase(params: Params, since: Array) -> NDArray[np.float32]:
+    """Column (n, T) of `table` at observer's days `since` (n, T) the explosion: since / ((1 + z) stretch).
 
-    Parameters
-    ----------
-    params : Params
-        Columns ``redshift``, ``explosion_mjd``, ``stretch``, ``abs_mag``.
-    mjd : (n, T)
-        Days.
-    band : int8 (n, T)
-        Index into u, g, r, i, z, y.
-
-    Notes
-    -----
-    Phase in days from B maximum: (t - t0) / ((1+z) s) - 18; beyond day 85 the last slope of the table goes on.
+    The table ends 85 d after maximum; later its last slope goes on.
     """
-    table = load(TABLE)
-    grid, phases = table["redshift"], table["phase"]
-    values = table["absmag"].ravel()
-    n_z, n_phase = len(grid), len(phases)
-    cell = params["redshift"] / (grid[1] - grid[0])
-    row = np.clip(cell.astype(np.intp), 0, n_z - 2)
-    weight = (cell - row)[:, None]
-    offset = (params["abs_mag"] + 19.36 + distance_modulus(params["redshift"]))[:, None]
     pace = 1.0 / ((1.0 + params["redshift"]) * params["stretch"])
-    out = np.empty(mjd.shape)
-    for rows in chunks(len(mjd)):
-        step = (mjd[rows] - params["explosion_mjd"][rows, None]) * pace[rows, None]  # the table starts at -RISE, in days
-        column = np.clip(step.astype(np.intp), 0, n_phase - 2)
-        along = step - column
-        first = (band[rows].astype(np.intp) * n_z + row[rows, None]) * n_phase + column
-        near = values[first] * (1.0 - along) + values[first + 1] * along
-        far = values[first + n_phase] * (1.0 - along) + values[first + n_phase + 1] * along
-        mag = near + weight[rows] * (far - near) + offset[rows]
-        out[rows] = np.where(step < 0.0, np.inf, mag)
-    return out
+    return np.asarray(since * pace[:, None], np.float32)

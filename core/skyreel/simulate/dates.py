@@ -90,7 +90,8 @@ def time_window(exposures: Exposures) -> Array:
 def alerted(survey: Survey, source: Source, label: str, n: int, seeds: Seeds, rule: WindowRule, options: SimulationOptions) -> Dates:
     """n objects of a triggering class that raise an alert, with their dates.
 
-    Proposals come in blocks of counter seeds until n are accepted: the result depends on `seeds` alone.
+    Proposals come in rounds of counter seeds until n are accepted, as many as the rounds before let expect: the result depends on
+    `seeds` alone.
 
     Raises
     ------
@@ -98,10 +99,11 @@ def alerted(survey: Survey, source: Source, label: str, n: int, seeds: Seeds, ru
         If hardly any proposal is ever detected.
     """
     kept: list[tuple[Exposures, Params, NDArray[np.intp]]] = []
-    have = 0
-    proposals = 8 * n  # a survey detects a few per cent of its supernovae
+    have = proposed = 0
     for attempt in range(options.max_rounds):
         round_seeds = seeds.child(f"round{attempt}")
+        proposals = _proposals(n, have, proposed)
+        proposed += proposals
         exposures = usable_exposures(survey, proposals, round_seeds)
         rng = round_seeds.rng("params")
         params = source.sample(proposals, rng, window=time_window(exposures))
@@ -120,7 +122,7 @@ def alerted(survey: Survey, source: Source, label: str, n: int, seeds: Seeds, ru
     else:
         raise SimulationError(
             f"{n} detected objects of class {label!r}",
-            f"{have} after {options.max_rounds * proposals} proposals",
+            f"{have} after {proposed} proposals",
             "make the class brighter or nearer, check the survey's depth, or raise simulation.max_rounds",
         )
     exposures = Exposures.concatenate([part for part, _, _ in kept])
@@ -128,6 +130,13 @@ def alerted(survey: Survey, source: Source, label: str, n: int, seeds: Seeds, ru
     first = np.concatenate([f for _, _, f in kept])
     start = np.maximum(first - _images_before(n, seeds, rule, options), 0)
     return Dates(exposures.window(start, rule.max_images), (first - start).astype(np.int32), params)
+
+
+def _proposals(n: int, have: int, proposed: int) -> int:
+    """Objects to propose next, when `have` of n were accepted out of `proposed`: a third to begin with, 8 n at most."""
+    if proposed == 0:
+        return 3 * n
+    return min(max(int(1.2 * (n - have) * (proposed + 2) / (have + 1)), 8), 8 * n)
 
 
 def _images_before(n: int, seeds: Seeds, rule: WindowRule, options: SimulationOptions) -> NDArray[np.intp]:
