@@ -61,7 +61,7 @@ class Supernova(Source):
     rise_min : float, mag
         Objects enter only if the first magnitude minus the brightest exceeds this (the authors: 1); 0: no cut.
     slow_rise_fraction : float
-        Share of SNe II with a second, slower rise: 24 of 26 SNe II of HiTS show the delay by a dense wind (Foerster et al. 2018,
+        Share of SNe II with a second, slower rise: 24 of 26 SNe II of HiTS show the delay by a dense wind (Foerster et al. 2018 [recalled],
         Nature Astronomy 2, 808); light curves alone choose 0.75 to 1 (`tables.fit_supernova`).
 
     Raises
