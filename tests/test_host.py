@@ -1,4 +1,6 @@
-"""Host galaxies: images against GalSim, populations against what they are drawn from."""
+"""Images of galaxies against GalSim, positions in their light, and hosts in the simulation."""
+
+from collections.abc import Callable
 
 import galsim
 import numpy as np
@@ -6,11 +8,17 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import kstest
 
-from skyreel.errors import BandError, ConfigError, DataError
+from skyreel.errors import ConfigError, SimulationError
+from skyreel.interfaces import HostPolicy, Source
+from skyreel.seeding import Seeds
 from skyreel.simulate.render import grid_size, render
-from skyreel_galsim.host import GalSimHost, physical_r50
+from skyreel.simulate.scene import Galaxies, galaxies
+from skyreel_galsim.host import GalSimHost
 from skyreel_galsim.images import profile
 from skyreel_psf.analytic import moffat
+from skyreel_sources.constant import NonVariable
+from skyreel_sources.galaxy import Galaxy
+from skyreel_sources.supernova import Supernova
 
 Array = NDArray[np.float64]
 SCALE = 0.27
@@ -18,8 +26,10 @@ BETA = 4.2
 
 
 def params(r50: float, frac_dev: float, axis_ratio: float = 0.6, angle: float = 0.5, n: int = 1) -> dict[str, Array]:
-    columns = {"mag_g": 20.0, "redshift": 0.2, "r50_exp": r50, "r50_dev": r50, "axis_ratio": axis_ratio, "position_angle": angle}
-    return {name: np.full(n, value) for name, value in {**columns, "frac_dev": frac_dev}.items()}
+    """n equal galaxies whose parts have the same half-light radius ["] and axis ratio."""
+    columns = {"mag_g": 20.0, "redshift": 0.2, "position_angle": angle, "frac_dev": frac_dev}
+    columns |= {"r50_exp": r50, "r50_dev": r50, "axis_ratio_exp": axis_ratio, "axis_ratio_dev": axis_ratio}
+    return {name: np.full(n, value) for name, value in columns.items()}
 
 
 def behind_seeing(galaxy: dict[str, Array], offset: Array, shift: Array, seeing: float, size: int = 21) -> Array:
@@ -51,7 +61,7 @@ def test_galaxies_behind_a_moffat_match_galsim(seeing: float, r50: float, frac_d
     offset, shift = rng.uniform(-3, 3, 2), rng.uniform(-0.5, 0.5, 2)
     psf = galsim.Moffat(BETA, fwhm=seeing / SCALE)
     accuracy = galsim.GSParams(folding_threshold=2e-3, maxk_threshold=5e-4, maximum_fft_size=8192)
-    truth = galsim.Convolve([profile(r50 / SCALE, r50 / SCALE, frac_dev, 0.6, 0.5), psf], gsparams=accuracy)
+    truth = galsim.Convolve([profile((r50 / SCALE, 0.6), (r50 / SCALE, 0.6), frac_dev, 0.5), psf], gsparams=accuracy)
     expected = truth.drawImage(galsim.ImageD(21, 21, scale=1.0), offset=tuple(offset + shift)).array
     stamp = behind_seeing(params(r50, frac_dev), offset, shift, seeing)
     assert np.abs(stamp - expected).max() < 1e-3 * expected.max()
@@ -61,7 +71,7 @@ def test_galaxies_behind_a_moffat_match_galsim(seeing: float, r50: float, frac_d
 @pytest.mark.parametrize("size", [20, 15, 31])
 def test_other_stamp_sizes_match_galsim(size: int) -> None:
     offset, shift = np.array([1.3, -2.1]), np.array([0.2, 0.4])
-    truth = galsim.Convolve([profile(1.0 / SCALE, 1.0 / SCALE, 1.0, 0.6, 0.5), galsim.Moffat(BETA, fwhm=1.2 / SCALE)])
+    truth = galsim.Convolve([profile((1.0 / SCALE, 0.6), (1.0 / SCALE, 0.6), 1.0, 0.5), galsim.Moffat(BETA, fwhm=1.2 / SCALE)])
     expected = truth.drawImage(galsim.ImageD(size, size, scale=1.0), offset=tuple(offset + shift)).array
     assert np.abs(behind_seeing(params(1.0, 1.0), offset, shift, 1.2, size) - expected).max() < 1e-3 * expected.max()
 
@@ -69,7 +79,7 @@ def test_other_stamp_sizes_match_galsim(size: int) -> None:
 @pytest.mark.parametrize("offset", [(12.0, 3.0), (25.0, 5.0), (34.0, 0.0), (50.0, -20.0), (-200.0, 0.0)])
 @pytest.mark.parametrize("frac_dev", [0.0, 1.0])
 def test_galaxies_at_and_beyond_the_edge_match_galsim(offset: tuple[float, float], frac_dev: float) -> None:
-    truth = galsim.Convolve([profile(2.0 / SCALE, 2.0 / SCALE, frac_dev, 0.6, 0.5), galsim.Moffat(BETA, fwhm=1.3 / SCALE)])
+    truth = galsim.Convolve([profile((2.0 / SCALE, 0.6), (2.0 / SCALE, 0.6), frac_dev, 0.5), galsim.Moffat(BETA, fwhm=1.3 / SCALE)])
     peak = truth.drawImage(galsim.ImageD(21, 21, scale=1.0)).array.max()
     wide = galsim.ImageD(501, 501, scale=1.0)
     expected = truth.drawImage(wide, offset=offset).array[240:261, 240:261]
@@ -91,10 +101,38 @@ def test_images_hold_the_flux_that_falls_on_them() -> None:
     assert large.sum() == pytest.approx(expected, rel=1e-3)
 
 
-def test_half_light_radius_is_along_the_major_axis() -> None:
-    image = GalSimHost().image(params(1.0, 0.0, axis_ratio=0.5, angle=0.0), np.zeros((1, 2)), "g", SCALE, 48, 2)[0, 0]
-    y, x = (np.indices(image.shape) - 47.5) / 2 * SCALE
-    assert image[np.hypot(x, y / 0.5) < 1.0].sum() == pytest.approx(0.5, abs=0.01)
+@pytest.mark.parametrize("frac_dev", [0.0, 1.0])
+@pytest.mark.parametrize(("axis_ratio", "angle"), [(1.0, 0.0), (0.5, 0.0), (0.5, 0.9)])
+def test_half_of_the_light_lies_within_the_half_light_ellipse(frac_dev: float, axis_ratio: float, angle: float) -> None:
+    # Cut at the Nyquist frequency, the image rings; summed over an ellipse of 100 sub-pixels it does not.
+    image = GalSimHost().image(params(1.35, frac_dev, axis_ratio, angle), np.zeros((1, 2)), "g", SCALE, 96, 4)[0, 0]
+    y, x = (np.indices(image.shape) - (len(image) - 1) / 2) / 4 * SCALE
+    major, minor = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    assert image[np.hypot(major, minor / axis_ratio) < 1.35].sum() == pytest.approx(0.5, abs=0.006)
+
+
+def test_disc_and_bulge_have_their_own_sizes_and_axis_ratios() -> None:
+    galaxy = params(2.0, 0.4) | {"r50_dev": np.array([0.5]), "axis_ratio_exp": np.array([0.3]), "axis_ratio_dev": np.array([0.8])}
+    psf = galsim.Moffat(BETA, fwhm=1.0 / SCALE)
+    parts = [
+        galsim.Exponential(half_light_radius=2.0 * np.sqrt(0.3) / SCALE, flux=0.6).shear(q=0.3, beta=0.5 * galsim.radians),
+        galsim.DeVaucouleurs(half_light_radius=0.5 * np.sqrt(0.8) / SCALE, flux=0.4).shear(q=0.8, beta=0.5 * galsim.radians),
+    ]
+    expected = galsim.Convolve([galsim.Add(parts), psf]).drawImage(galsim.ImageD(21, 21, scale=1.0)).array
+    stamp = behind_seeing(galaxy, np.zeros(2), np.zeros(2), 1.0)
+    assert np.abs(stamp - expected).max() < 1e-3 * expected.max()
+
+
+def test_bulges_smaller_than_a_pixel_match_galsim() -> None:
+    galaxy = params(0.8, 0.3) | {"r50_dev": np.array([0.05])}
+    parts = [
+        galsim.Exponential(half_light_radius=0.8 * np.sqrt(0.6) / SCALE, flux=0.7).shear(q=0.6, beta=0.5 * galsim.radians),
+        galsim.DeVaucouleurs(half_light_radius=0.05 * np.sqrt(0.6) / SCALE, flux=0.3).shear(q=0.6, beta=0.5 * galsim.radians),
+    ]
+    expected = galsim.Convolve([galsim.Add(parts), galsim.Moffat(BETA, fwhm=1.0 / SCALE)])
+    at = np.array([0.3, -0.2])
+    image = expected.drawImage(galsim.ImageD(21, 21, scale=1.0), offset=tuple(at)).array
+    assert np.abs(behind_seeing(galaxy, at, np.zeros(2), 1.0) - image).max() < 1e-3 * image.max()
 
 
 def test_an_object_is_the_same_in_any_batch() -> None:
@@ -106,64 +144,7 @@ def test_an_object_is_the_same_in_any_batch() -> None:
     assert alone.tobytes() == together[4:5].tobytes()
 
 
-# --------------------------------------------------------------------------------------------- populations
-
-
-def test_counts_sizes_and_types_follow_their_laws() -> None:
-    n = 20_000
-    host = GalSimHost(mag_min=18, mag_max=22)
-    table = host.sample(n, np.random.default_rng(1))
-    steps = 10 ** (0.4 * (np.array([18, 22]) - 22))
-    rank = (10 ** (0.4 * (table["mag_g"] - 22)) - steps[0]) / (steps[1] - steps[0])
-    assert kstest(rank, "uniform").pvalue > 1e-3
-    assert (table["frac_dev"] == 0).mean() == pytest.approx(0.55, abs=5 * np.sqrt(0.25 / n))
-    assert (table["frac_dev"] == 1).mean() == pytest.approx(0.25, abs=5 * np.sqrt(0.19 / n))
-    mean = np.log10(2.2) - 0.136 * (host.mag(table, ["r"])[:, 0] - 17.77)
-    residual = (np.log10(table["r50_exp"]) - mean) / 0.2
-    assert kstest(residual, "norm").pvalue > 1e-3
-    axis = (table["axis_ratio"] - 0.2) / 0.8
-    assert kstest(axis, "beta", args=(2, 1.2)).pvalue > 1e-3
-    assert kstest(table["position_angle"] / np.pi, "uniform").pvalue > 1e-3
-
-
-def test_a_given_redshift_fixes_luminosity_and_size() -> None:
-    n = 5000
-    host = GalSimHost()
-    z = np.where(np.arange(n) % 2, 0.3, np.nan)
-    table = host.sample(n, np.random.default_rng(2), z)
-    tied = np.isfinite(z)
-    assert (table["redshift"][tied] == 0.3).all()
-    assert np.unique(table["redshift"][~tied]).size > 2000
-    # H0 = 70, Omega_m = 0.3: luminosity distance 1553 Mpc at z = 0.3 (Hogg 1999, astro-ph/9905116, eq. 21).
-    modulus = 5 * np.log10(1553.0) + 25
-    absolute = host.mag(table, ["r"])[tied, 0] - modulus
-    assert kstest((absolute + 22) / 3, "uniform").pvalue > 1e-3
-    kpc = table["r50_exp"][tied] * 1553e3 / 1.3**2 * np.pi / 180 / 3600
-    median, scatter = physical_r50(absolute, table["frac_dev"][tied])
-    assert kstest(np.log(kpc / median) / scatter, "norm").pvalue > 1e-3
-
-
-def test_physical_sizes_are_those_of_shen_2003() -> None:
-    median, scatter = physical_r50(np.array([-20.52, -22.0, -22.0]), np.array([0.0, 0.0, 1.0]))
-    # Late types at M0: 10^(0.084 x 20.52 + 0.32 log10 2 - 1.31) = 3.24 kpc with the mean of both dispersions.
-    assert median[0] == pytest.approx(3.24, abs=0.01)
-    assert scatter[0] == pytest.approx(0.365)
-    assert median[2] == pytest.approx(10 ** (0.24 * 22 - 4.63))
-    assert scatter[1] < 0.3
-
-
-def test_old_stars_make_galaxies_redder_and_colours_are_those_of_galsim() -> None:
-    host = GalSimHost()
-    table = {name: np.concatenate([a, b]) for (name, a), b in zip(params(1, 0.0).items(), params(1, 1.0).values(), strict=True)}
-    mags = host.mag(table, list("ugrizy"))
-    assert (np.diff(mags, axis=1) < 0).all()
-    assert (mags[1, 1] - mags[1, 2]) > (mags[0, 1] - mags[0, 2]) + 0.3
-    np.testing.assert_allclose(mags[:, 1], 20.0)
-    sed = galsim.SED("CWW_E_ext.sed", wave_type="Ang", flux_type="flambda").atRedshift(0.2)
-    g, i = (sed.calculateMagnitude(galsim.Bandpass(f"LSST_{band}.dat", "nm").withZeropoint("AB")) for band in "gi")
-    assert mags[1, 1] - mags[1, 3] == pytest.approx(g - i, abs=1e-6)
-    with pytest.raises(BandError, match="host galsim in band 'w'"):
-        host.mag(table, ["g", "w"])
+# --------------------------------------------------------------------------------------------- positions
 
 
 def test_offsets_follow_the_exponential_light() -> None:
@@ -174,23 +155,61 @@ def test_offsets_follow_the_exponential_light() -> None:
     radius = np.hypot(turned[:, 0], turned[:, 1] / 0.4) / (2.0 / 1.67835)
     assert kstest(radius, "gamma", args=(2,)).pvalue > 1e-3
     assert (radius < 1.67835).mean() == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / n))
+    azimuth = np.arctan2(turned[:, 1] / 0.4, turned[:, 0]) / (2 * np.pi) % 1
+    assert kstest(azimuth, "uniform").pvalue > 1e-3
+
+
+def drawn(source: Source, table: dict[str, Array] | None = None, n: int = 20_000, half: float = 2.8) -> Galaxies:
+    return galaxies(GalSimHost(), source, "test", table or {}, ("g",), half, Seeds(3, "test"), n)
+
+
+def test_chance_alignments_are_uniform_over_the_stamp_and_as_frequent_as_asked() -> None:
+    hosts = drawn(NonVariable(host_fraction=0.2))
+    assert hosts.present.mean() == pytest.approx(0.2, abs=5 * np.sqrt(0.16 / 20_000))
+    for axis in (0, 1):
+        assert kstest(hosts.centre[:, axis] / 5.6 + 0.5, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(hosts.centre.T)[0, 1]) < 5 / np.sqrt(20_000)
+    # They are galaxies of a field: nothing ties them to the source.
+    assert kstest(hosts.mag[:, 0], drawn(Galaxy()).mag[:, 0]).pvalue > 1e-3
+
+
+def test_supernovae_lie_in_the_light_of_hosts_at_their_redshift() -> None:
+    source = Supernova(host_fraction=0.7)
+    table = source.sample(4000, np.random.default_rng(1))
+    hosts = drawn(source, table, 4000)
+    np.testing.assert_array_equal(hosts.params["redshift"], table["redshift"])
+    assert hosts.present.mean() == pytest.approx(0.7, abs=5 * np.sqrt(0.21 / 4000))
+    angle, ratio = hosts.params["position_angle"], hosts.params["axis_ratio_exp"]
+    x, y = -hosts.centre.T
+    major, minor = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    radius = np.hypot(major, minor / ratio) * 1.67835 / hosts.params["r50_exp"]
+    assert kstest(radius, "gamma", args=(2,)).pvalue > 1e-3
+
+
+def test_galaxies_of_the_class_galaxy_are_in_every_stamp() -> None:
+    centred, spread = drawn(Galaxy(), n=2000), drawn(Galaxy(offset="light"), n=2000)
+    assert centred.present.all()
+    assert not centred.centre.any()
+    radius = np.linalg.norm(spread.centre, axis=1) / spread.params["r50_exp"]
+    assert 0.4 < np.median(radius) < 1.0
+    light = Galaxy().light_curve({"has_point_source": np.zeros(5, bool)}, np.zeros((5, 4)), np.zeros((5, 4), np.int8))
+    assert np.isposinf(light.mag).all()
 
 
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: GalSimHost(mag_min=24), "host.mag_min, mag_max"),
-        (lambda: GalSimHost(abs_mag_max=-23), "host.abs_mag_min, abs_mag_max"),
-        (lambda: GalSimHost(axis_ratio_min=0), "host.axis_ratio_min"),
-        (lambda: GalSimHost(count_slope=0), "host.count_slope"),
-        (lambda: GalSimHost(disc_fraction=0.9), "host.disc_fraction"),
+        (lambda: HostPolicy(fraction=1.2), "host_policy.fraction: 1.2; choose a share from 0 to 1"),
+        (lambda: HostPolicy(fraction=float("nan")), "host_policy.fraction"),
+        (lambda: HostPolicy(offset="edge"), "host_policy.offset: 'edge'; choose one of light, chance, centre"),  # type: ignore[arg-type]
+        (lambda: NonVariable(host_fraction=-0.1), "host_fraction"),
     ],
 )
-def test_options_out_of_range_are_named(make: object, text: str) -> None:
+def test_policies_out_of_range_are_named(make: Callable[[], object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        make()  # type: ignore[operator]
+        make()
 
 
-def test_redshifts_must_be_positive() -> None:
-    with pytest.raises(DataError, match="host: redshift"):
-        GalSimHost().sample(2, np.random.default_rng(0), np.array([0.1, 0.0]))
+def test_a_redshift_column_that_does_not_exist_is_named() -> None:
+    with pytest.raises(SimulationError, match=r"source 'test': host_policy.redshift 'redshift'.*params hold peak.*or None"):
+        drawn(Supernova(), {"peak": np.zeros(4)}, 4)

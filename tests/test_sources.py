@@ -18,8 +18,9 @@ from skyreel.interfaces import CLASSES
 from skyreel_sources import skyreel_sources
 from skyreel_sources.asteroid import Asteroid
 from skyreel_sources.cepheid import Cepheid
-from skyreel_sources.constant import Galaxy, NonVariable
+from skyreel_sources.constant import NonVariable
 from skyreel_sources.eclipsing_binary import EclipsingBinary
+from skyreel_sources.galaxy import Galaxy
 from skyreel_sources.magnitudes import LIMITS, SLOPE, density
 from skyreel_sources.rr_lyrae import RRLyrae
 from skyreel_sources.supernova import Supernova
@@ -51,9 +52,10 @@ def test_defaults_equal_the_config_file(name):
     assert text.startswith(f"# @package source.{name}\n")
     config = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     assert config.pop("name") == name
-    if "magnitudes" in config:  # one key of the run for all classes
-        assert config["magnitudes"] == "${magnitudes}"
-        config["magnitudes"] = "paper"
+    run = OmegaConf.to_container(OmegaConf.load(CONF.parent / "base.yaml"), resolve=False)
+    for option, value in config.items():  # keys of the run: magnitudes, supernova_hosts
+        if isinstance(value, str) and value.startswith("${"):
+            config[option] = run[value[2:-1]]
     assert config == OmegaConf.to_container(OmegaConf.structured(cls))
     assert config == {field.name: field.default for field in dataclasses.fields(cls)}
 
@@ -198,7 +200,7 @@ def test_impossible_acceptance_says_so():
 
 def test_host_policies():
     supernova = Supernova().host_policy
-    assert (supernova.fraction, supernova.redshift, supernova.offset) == (0.5, "redshift", "light")
+    assert (supernova.fraction, supernova.redshift, supernova.offset) == (0.7, "redshift", "light")
     assert (Galaxy().host_policy.fraction, Galaxy().host_policy.offset) == (1.0, "centre")
     assert Galaxy(offset="light").host_policy.offset == "light"
     for cls in STARS:

@@ -27,29 +27,31 @@ _NODES = 4
 """Points per period at which the copies' light is evaluated; it is smooth over the image."""
 
 
-def profile(r50_exp: float, r50_dev: float, frac_dev: float, axis_ratio: float, angle: float) -> galsim.GSObject:
-    """Exponential plus de Vaucouleurs profile of unit flux on common ellipses.
+def profile(disc: tuple[float, float], bulge: tuple[float, float], frac_dev: float, angle: float) -> galsim.GSObject:
+    """Exponential plus de Vaucouleurs profile of unit flux.
 
     Parameters
     ----------
-    r50_exp, r50_dev : float
-        Half-light radii along the major axis, in any unit of length.
+    disc, bulge : (float, float)
+        Half-light radius along the major axis, in any unit of length, and axis ratio of the exponential and of the
+        de Vaucouleurs part.
     frac_dev : float
-        Share of the light in the de Vaucouleurs component.
-    axis_ratio : float
-        Minor over major axis.
+        Share of the light in the de Vaucouleurs part.
     angle : float, radian
-        From +x towards +y to the major axis.
+        From +x towards +y to the major axis of both.
     """
     parts = []
     if frac_dev < 1:
-        parts.append(galsim.Exponential(half_light_radius=r50_exp, flux=1 - frac_dev))
+        parts.append(_inclined(galsim.Exponential(half_light_radius=disc[0], flux=1 - frac_dev), disc[1], angle))
     if frac_dev > 0:
-        parts.append(galsim.DeVaucouleurs(half_light_radius=r50_dev, flux=frac_dev))
-    total = parts[0] if len(parts) == 1 else galsim.Add(parts)
+        parts.append(_inclined(galsim.DeVaucouleurs(half_light_radius=bulge[0], flux=frac_dev), bulge[1], angle))
+    return parts[0] if len(parts) == 1 else galsim.Add(parts)
+
+
+def _inclined(part: galsim.GSObject, axis_ratio: float, angle: float) -> galsim.GSObject:
+    """The round profile flattened to `axis_ratio`, its major axis as long as before."""
     # A shear keeps the area of ellipses; the dilation gives the major axis its length back.
-    shear = galsim.Shear(q=axis_ratio, beta=angle * galsim.radians)
-    return total.shear(shear).dilate(np.sqrt(axis_ratio))
+    return part.shear(galsim.Shear(q=axis_ratio, beta=angle * galsim.radians)).dilate(np.sqrt(axis_ratio))
 
 
 def galaxy_image(galaxy: galsim.GSObject, offset: Array, size: int, oversample: int) -> NDArray[np.float32]:
@@ -73,20 +75,22 @@ def galaxy_image(galaxy: galsim.GSObject, offset: Array, size: int, oversample: 
     for axis, (k, shift) in enumerate(zip(_indices(n), middle[::-1], strict=True)):
         factor = np.sinc(k / n) * np.exp(-2j * np.pi * k * shift / n)
         spectrum *= np.expand_dims(factor.astype(np.complex64), 1 - axis)
-    image = irfft(ifft(spectrum, axis=0)[:samples], n=n, axis=1)[:, :samples]
+    lines = ifft(spectrum, axis=0, overwrite_x=True)[:samples]
+    # Rows of the spectrum begin at the lowest frequency, not at 0: that turns the sign of every other line.
+    lines[1::2] *= -1
+    image = irfft(lines, n=n, axis=1)[:, :samples]
     return np.asarray(image - _copies(galaxy, offset, size, oversample), np.float32)
 
 
 def _indices(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return np.fft.fftfreq(n, 1 / n).round().astype(np.int64), np.arange(n // 2 + 1)
+    return np.arange(-(n // 2), n // 2), np.arange(n // 2 + 1)
 
 
 def _half_spectrum(galaxy: galsim.GSObject, n: int, oversample: int) -> NDArray[np.complex64]:
-    """GalSim's k-image on the frequencies of a real transform, (n, n / 2 + 1)."""
+    """GalSim's k-image on the frequencies of a real transform, (n, n / 2 + 1), rows from the lowest frequency up."""
     step = 2 * np.pi * oversample / n
     bounds = galsim.BoundsI(0, n // 2, -n // 2, n // 2 - 1)
-    image = galaxy.drawKImage(galsim.ImageCF(bounds, scale=step), recenter=False)
-    return np.asarray(np.fft.ifftshift(image.array, axes=0), np.complex64)
+    return np.asarray(galaxy.drawKImage(galsim.ImageCF(bounds, scale=step), recenter=False).array, np.complex64)
 
 
 def _copies(galaxy: galsim.GSObject, offset: Array, size: int, oversample: int) -> Array:
@@ -98,11 +102,10 @@ def _copies(galaxy: galsim.GSObject, offset: Array, size: int, oversample: int) 
     galaxy.drawImage(field, method="sb", offset=tuple(offset / step))
     # Node i of copy m has index i + _NODES m; nodes -1, 0, 1 span the image.
     folded = np.zeros((3, 3))
-    middle = np.arange(-RINGS, RINGS + 1) * _NODES + reach
     for i in range(3):
         for j in range(3):
-            values = field.array[np.ix_(middle + i - 1, middle + j - 1)]
-            folded[i, j] = values.sum() - values[RINGS, RINGS]
+            values = field.array[i::_NODES, j::_NODES]
+            folded[i, j] = values[: 2 * RINGS + 1, : 2 * RINGS + 1].sum() - values[RINGS, RINGS]
     x = (np.arange(size * oversample) - (size * oversample - 1) / 2) / oversample / step
     quadratic = np.stack([x * (x - 1) / 2, 1 - x**2, x * (x + 1) / 2])
     return np.asarray(quadratic.T @ folded @ quadratic / oversample**2, np.float64)

@@ -12,6 +12,6 @@ def skyreel_sources() -> list[Component]:
         Component("cepheid", "skyreel_sources.cepheid:Cepheid", "classical Cepheids"),
         Component("eclipsing_binary", "skyreel_sources.eclipsing_binary:EclipsingBinary", "contact and detached eclipsing binaries"),
         Component("non_variable", "skyreel_sources.constant:NonVariable", "stars of constant brightness"),
-        Component("galaxy", "skyreel_sources.constant:Galaxy", "galaxies without a point source"),
-        Component("asteroid", "skyreel_sources.asteroid:Asteroid", "a point of light at one epoch"),
+        Component("galaxy", "skyreel_sources.galaxy:Galaxy", "galaxies without a point source"),
+        Component("asteroid", "skyreel_sources.asteroid:Asteroid", "a point of light at one epoch, or a slow mover"),
     ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skyreel.errors import ConfigError
 from skyreel.interfaces.vocabulary import Array, Params
+
+OffsetLaw = Literal["light", "chance", "centre"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,22 @@ class HostPolicy:
         Column of the source's params that fixes the host's redshift; None draws hosts of any redshift.
     offset : 'light', 'chance' or 'centre'
         Source position: drawn from the galaxy's exponential light, uniform over the stamp, or at the galaxy's centre.
+
+    Raises
+    ------
+    ConfigError
+        For a fraction outside 0..1 or an unknown offset law.
     """
 
     fraction: float = 0.05
     redshift: str | None = None
-    offset: Literal["light", "chance", "centre"] = "chance"
+    offset: OffsetLaw = "chance"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.fraction <= 1.0:
+            raise ConfigError("host_policy.fraction", str(self.fraction), "choose a share from 0 to 1")
+        if self.offset not in get_args(OffsetLaw):
+            raise ConfigError("host_policy.offset", repr(self.offset), f"choose one of {', '.join(get_args(OffsetLaw))}")
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,8 @@ class LightCurve:
     mag : (n, T)
         AB magnitude; +inf where the source gives no light.
     offset : (n, T, 2) or None
-        Displacement (x, y) from the stamp's position [arcsec]; None: it does not move.
+        Displacement (x, y) from the stamp's position [arcsec]; None: it does not move. Where the source raises an alert,
+        the stamp is cut around its place in the first alert, and the other epochs are displaced from there.
     trail : (n, T) or None
         Length of the trail within the exposure [arcsec], along the direction of motion; None: no trail.
     """

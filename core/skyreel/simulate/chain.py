@@ -18,7 +18,7 @@ from skyreel.simulate.dates import Dates, WindowRule, alerted, borrowed, observe
 from skyreel.simulate.detector import expose
 from skyreel.simulate.options import SimulationOptions
 from skyreel.simulate.render import grid_size, render
-from skyreel.simulate.scene import Galaxies, centres, counts, galaxies, trails, true_conditions
+from skyreel.simulate.scene import Galaxies, centres, counts, galaxies, recentred, trails, true_conditions
 
 CHUNK = 16
 """Objects rendered together: sorted by length, so that short movies cost little."""
@@ -134,7 +134,7 @@ class Simulation:
         source = self.sources[label]
         dates, params = self._dates(source, label, seeds)
         true = true_conditions(dates.exposures, self.options, seeds)
-        curve = observe(source, label, params, true)
+        curve = recentred(observe(source, label, params, true), dates.first_detection)
         scale = self.survey.camera.pixel_scale
         centre, cut = centres(curve, true.shape, scale, self.options, seeds.rng("centre"))
         half = 0.5 * self.stamp_size * scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,15 @@ def centres(
     cut = np.where(fixed[:, None, None], per_object, per_frame)
     moved = cut if curve.offset is None else cut + curve.offset / scale
     return moved.astype(np.float32), cut.astype(np.float32)
+
+
+def recentred(curve: LightCurve, first_detection: NDArray[np.int32]) -> LightCurve:
+    """The same light with the stamp's position at the source's place in its first alert, (n,) frames; -1 leaves it as it is."""
+    if curve.offset is None:
+        return curve
+    frame = np.maximum(first_detection, 0)[:, None, None]
+    there = np.take_along_axis(curve.offset, frame, axis=1)
+    return replace(curve, offset=curve.offset - np.where(first_detection[:, None, None] >= 0, there, 0.0))
 
 
 def trails(curve: LightCurve, scale: float) -> NDArray[np.float32] | None:
