@@ -1,4 +1,4 @@
-"""Physics of the variable stars, the asteroids and the colours."""
+"""Physics of the variable stars and the colours."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import skew
 
-from skyreel_sources.asteroid import Asteroid
 from skyreel_sources.cepheid import Cepheid
 from skyreel_sources.colours import GI_RANGE, colour_of_temperature, draw_field_star, stellar_locus
-from skyreel_sources.constant import Galaxy, NonVariable
+from skyreel_sources.constant import NonVariable
 from skyreel_sources.eclipsing_binary import EclipsingBinary
 from skyreel_sources.fourier import Components, fourier_sum, peak_to_peak
 from skyreel_sources.rr_lyrae import RRLyrae
-from skyreel_sources.tables import build_eclipsing_binary as script
-from skyreel_sources.tables import load, roche
 
 PERIODIC = (RRLyrae, Cepheid, EclipsingBinary)
 PHASE = np.arange(256) / 256
@@ -219,66 +216,6 @@ def test_longer_cepheids_are_redder():
     assert np.corrcoef(np.log10(params["period"]), colour)[0, 1] > 0.99
 
 
-def test_binaries_have_two_eclipses_the_deeper_at_phase_zero():
-    source = EclipsingBinary()
-    params = draw(source, 3000)
-    curve = one_cycle(source, params)
-    np.testing.assert_allclose(curve[:, 0], curve.max(axis=1), atol=0.012)
-    quadrature = curve[:, 64]
-    primary, secondary = curve[:, 0] - quadrature, curve[:, 128] - quadrature
-    assert (primary > 0.04).all()
-    assert (primary >= secondary - 1e-9).all()
-    contact = params["type"] == 0
-    assert (secondary[contact] > 0.04).all()
-    # Symmetric about the eclipse: circular synchronous orbits.
-    np.testing.assert_allclose(curve[:, 1:], curve[:, :0:-1], rtol=0, atol=1e-6)
-
-
-def test_binary_depths_stay_within_geometry():
-    params = draw(EclipsingBinary(), 20_000)
-    contact = params["type"] == 0
-    assert params["amplitude"].min() > 0.099
-    assert np.percentile(params["amplitude"][contact], 99) < 1.15
-    assert params["amplitude"].max() < 1.6
-    assert abs((~contact).mean() - 0.12) < 0.01
-    assert np.median(params["period"][contact]) == pytest.approx(0.305, abs=0.02)
-    assert np.median(params["period"][~contact]) > 0.8
-
-
-def test_bank_is_what_its_script_makes():
-    rng = np.random.default_rng(script.SEED)
-    made = []
-    while len(made) < 5:
-        system, curve = script.contact(rng)
-        if np.ptp(curve) > script.SHALLOWEST:
-            made.append((system, curve if curve[0] >= curve[-1] else curve[::-1]))
-    table = load("eclipsing_binary.npz")
-    for row, (system, curve) in enumerate(made):
-        np.testing.assert_allclose(table["system"][row], system, rtol=1e-6)
-        np.testing.assert_allclose(table["curve"][row], 1e3 * curve, rtol=0, atol=1.0)
-
-
-def test_distant_spheres_eclipse_as_discs_do():
-    # Far apart, edge-on, equal temperatures, radii 0.05 and 0.03: a total eclipse and a central transit of
-    # limb-darkened discs, I = 1 - u (1 - mu).
-    levels = roche.potential(1.0, np.array([0.0, 1.0]), np.zeros(2), np.array([0.05, 0.03]))
-    depth = roche.light_curve(1.0, (levels[0], levels[1]), (5800.0, 5800.0), 90.0, np.array([0.0, 0.25, 0.5]))
-    k, u = 0.03 / 0.05, 0.80 - 0.08 * 1.3
-    covered = ((1 - u) * k**2 + u * 2 / 3 * (1 - (1 - k**2) ** 1.5)) / (1 - u + u * 2 / 3)
-    total = 2.5 * np.log10(1 + k**2)
-    transit = -2.5 * np.log10(1 - covered / (1 + k**2))
-    np.testing.assert_allclose(depth, [transit, 0.0, total], atol=0.01)
-
-
-def test_lagrange_points_of_equal_masses():
-    # L1 lies midway, where the potential is 2 + 2 - 1/2 + 1/4; L2 and L3 lie at equal distances outside.
-    l1, l2, l3 = roche.lagrange(1.0)
-    assert l1 == pytest.approx(0.5, abs=1e-9)
-    assert l2 - 1.0 == pytest.approx(-l3, abs=1e-9)
-    assert l2 == pytest.approx(1.69841, abs=1e-4)
-    assert roche.on_axis(1.0, l1) == pytest.approx(3.75, abs=1e-6)
-
-
 def test_non_variable_is_constant_per_band():
     source = NonVariable()
     params = draw(source, 200)
@@ -286,12 +223,6 @@ def test_non_variable_is_constant_per_band():
     mag = source.light_curve(params, np.sort(np.random.default_rng(0).uniform(0, 30, band.shape)), band).mag
     np.testing.assert_allclose(mag.reshape(200, 6, 3).std(axis=2), 0.0, atol=1e-12)
     np.testing.assert_allclose(mag[:, 3], params["mean_mag"], rtol=0, atol=1e-12)
-
-
-def test_galaxy_gives_no_point_source_light():
-    source = Galaxy()
-    mjd = np.zeros((5, 4))
-    assert np.isposinf(source.light_curve(draw(source, 5), mjd, np.zeros(mjd.shape, np.int8)).mag).all()
 
 
 def test_stellar_locus_equals_the_published_polynomials():
@@ -328,54 +259,3 @@ def test_field_stars_are_bimodal():
     counts, _ = np.histogram(colour, np.arange(0.2, 3.2, 0.2))
     blue, valley, red = counts[2], counts[5:8].min(), counts[10:12].max()
     assert valley < 0.8 * min(blue, red)
-
-
-@pytest.mark.parametrize("epoch", ["nearest", "uniform"])
-def test_asteroid_shines_once_at_its_magnitude(epoch):
-    source = Asteroid(epoch=epoch)
-    rng = np.random.default_rng(0)
-    mjd = np.sort(rng.uniform(57070, 57095, (2000, 20)), axis=1)
-    params = source.sample(2000, rng, window=mjd[:, [0, -1]])
-    light = source.light_curve(params, mjd, np.full(mjd.shape, 1, np.int8))
-    lit = np.isfinite(light.mag)
-    np.testing.assert_array_equal(lit.sum(axis=1), 1)
-    np.testing.assert_allclose(light.mag[lit], params["mean_mag"], rtol=0, atol=1e-12)
-    assert light.offset is None
-    assert light.trail is None
-    shuffled = rng.permutation(20)
-    again = source.light_curve(params, mjd[:, shuffled], np.full(mjd.shape, 1, np.int8)).mag
-    np.testing.assert_array_equal(again, light.mag[:, shuffled])
-
-
-def test_asteroid_shines_at_the_epoch_nearest_to_its_date():
-    source = Asteroid(epoch="nearest")
-    rng = np.random.default_rng(0)
-    mjd = np.sort(rng.uniform(57070, 57095, (500, 20)), axis=1)
-    params = source.sample(500, rng, window=mjd[:, [0, -1]])
-    lit = np.isfinite(source.light_curve(params, mjd, np.zeros(mjd.shape, np.int8)).mag)
-    gap = np.abs(mjd - params["date"][:, None])
-    np.testing.assert_array_equal(gap[lit], gap.min(axis=1))
-
-
-def test_uniform_asteroids_do_not_prefer_epochs_beside_gaps():
-    mjd = np.tile([0.0, 0.01, 0.02, 10.0, 10.01, 10.02], (12_000, 1))
-    params = Asteroid(epoch="uniform").sample(12_000, np.random.default_rng(0), window=mjd[:, [0, -1]])
-    band = np.zeros(mjd.shape, np.int8)
-    share = {e: np.isfinite(Asteroid(epoch=e).light_curve(params, mjd, band).mag).mean(axis=0) for e in ("uniform", "nearest")}
-    np.testing.assert_allclose(share["uniform"], 1 / 6, atol=0.015)
-    assert share["nearest"][1] < 0.01
-
-
-def test_asteroid_trail_and_motion():
-    source = Asteroid(trail_rate=35.0, exptime=86.0)
-    rng = np.random.default_rng(0)
-    mjd = np.tile([0.0, 1 / 24, 2 / 24], (50, 1))
-    params = source.sample(50, rng, window=mjd[:, [0, -1]])
-    light = source.light_curve(params, mjd, np.ones(mjd.shape, np.int8))
-    np.testing.assert_allclose(light.trail, 35.0 * 86.0 / 3600.0)  # 0.84 arcsec
-    lit = np.isfinite(light.mag)
-    np.testing.assert_array_equal(light.offset[lit], 0.0)
-    step = np.linalg.norm(np.diff(light.offset, axis=1), axis=-1)
-    np.testing.assert_allclose(step, 35.0)
-    heading = np.arctan2(*(light.offset[:, 2] - light.offset[:, 0]).T[::-1]) % (2 * np.pi)
-    np.testing.assert_allclose(heading, params["direction"], atol=1e-9)
