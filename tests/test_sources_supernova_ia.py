@@ -89,7 +89,7 @@ def test_time_runs_slower_by_one_plus_redshift():
 @given(redshift=st.floats(0.001, 1.0), stretch=st.floats(0.7, 1.3), day=st.floats(0.1, 100.0))
 def test_phase_is_days_over_dilation_and_stretch(redshift, stretch, day):
     table = params(0, redshift, stretch=stretch)
-    assert snia.phase(table, np.array([[day]]))[0, 0] == pytest.approx(day / (1 + redshift) / stretch, rel=1e-6)
+    assert snia.phase(table, np.array([[day]]))[0, 0] == pytest.approx(snia.PER_DAY * day / (1 + redshift) / stretch, rel=1e-6)
     stretched = magnitudes(table, np.array([day * stretch]), "r")
     np.testing.assert_allclose(stretched, magnitudes(params(0, redshift), np.array([day]), "r"), rtol=0, atol=2e-4)
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
 from skyreel.interfaces import Array, Params
 from skyreel_sources.tables import load
@@ -23,6 +24,8 @@ INTRINSIC = 0.12
 """Scatter [mag] left after both corrections."""
 SPREAD = float(np.sqrt((ALPHA * STRETCH) ** 2 + (BETA * COLOUR) ** 2 + INTRINSIC**2))
 """Standard deviation [mag] of the peak magnitude."""
+PER_DAY = 8
+"""Columns of `table` per day of phase."""
 COLUMNS = ("abs_mag", "stretch", "colour")
 
 
@@ -51,16 +54,25 @@ def shape(abs_mag: Array, rng: np.random.Generator) -> Params:
 
 @lru_cache(maxsize=1)
 def table() -> NDArray[np.float32]:
-    """Absolute AB magnitude (6, Z, P) at stretch 1 and colour 0, over the phase in days since explosion / (s (1 + z))."""
-    values = load(TABLE)["absmag"].astype(np.float32)
+    """Absolute AB magnitude (6, Z, P) at stretch 1 and colour 0, `PER_DAY` columns per day since explosion / (s (1 + z)).
+
+    The template holds a spectrum per day; a monotone cubic (Fritsch & Carlson 1980) between them leaves no kinks.
+    """
+    daily = load(TABLE)["absmag"]
+    days = np.arange(daily.shape[-1])
+    columns = np.linspace(0, days[-1], PER_DAY * days[-1] + 1)
+    smooth = PchipInterpolator(days, daily, axis=-1)(columns)
+    along = columns[-PER_DAY:] - days[-2]
+    smooth[..., -PER_DAY:] = daily[..., -2:-1] * (1 - along) + daily[..., -1:] * along  # straight, as it goes on
+    values = np.asarray(smooth, np.float32)
     values.setflags(write=False)
     return values
 
 
 def phase(params: Params, since: Array) -> NDArray[np.float32]:
-    """Column (n, T) of `table` at observer's days `since` (n, T) the explosion: since / ((1 + z) stretch).
+    """Column (n, T) of `table` at observer's days `since` (n, T) the explosion: PER_DAY since / ((1 + z) stretch).
 
     The table ends 85 d after maximum; later its last slope goes on.
     """
-    pace = 1.0 / ((1.0 + params["redshift"]) * params["stretch"])
+    pace = PER_DAY / ((1.0 + params["redshift"]) * params["stretch"])
     return np.asarray(since * pace[:, None], np.float32)
