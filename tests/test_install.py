@@ -128,7 +128,8 @@ def test_every_verb_runs_in_a_clean_environment(clean: Clean) -> None:
     assert "usage: skyreel VERB" in clean.skyreel("--help")
     assert clean.skyreel("--version") == f"skyreel {checkout.__version__}\n"
     found = json.loads(clean.skyreel("plugins", "--json"))
-    assert {plugin["name"] for plugin in found["plugins"]} == {"ccd", "forest", "galsim", "hits", "psf", "rcnn", "sources"}
+    shipped = {"ccd", "forest", "galsim", "hits", "lightcurvelynx", "psf", "rcnn", "sncosmo", "sources"}
+    assert {plugin["name"] for plugin in found["plugins"]} == shipped
     assert (found["broken"], found["clashes"]) == ([], [])
 
     chosen = "source=[supernova,non_variable,asteroid]"
