@@ -67,7 +67,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
     def count(outcome: str, when: str | None = None) -> int:
         reports = terminalreporter.stats.get(outcome, [])
-        return sum("real_data" in report.keywords and when in (None, report.when) for report in reports)
+        return sum("real_data" in getattr(report, "keywords", ()) and when in (None, report.when) for report in reports)
 
     ran = count("passed", "call") + count("failed", "call")
     terminalreporter.write_line(f"real-data tests: {ran} ran, {count('skipped')} skipped (data: {find_data() or 'not found'})")

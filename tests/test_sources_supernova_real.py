@@ -73,8 +73,8 @@ def test_fit_prefers_the_defaults_middle_of_acceptance(real):
 def test_weights_of_the_pool_give_what_the_source_draws(real):
     # The weighted pool against objects drawn with the setting itself.
     setting = {"acceptance_mag": 22.8, "fraction_ia": 0.5, "slow_rise_fraction": 0.5}
-    kinds = fit.pool(real, 300, 0)
-    curves, params, mag = fit.observe(Supernova(**setting), real, 300, 9)
+    kinds = fit.pool(real, 600, 0)
+    curves, params, mag = fit.observe(Supernova(**setting), real, 600, 9)
     kept = Supernova(**setting).select(params, mag, np.random.default_rng(1))
     values, count = fit.features(curves)
     drawn = (values[kept], count[kept])

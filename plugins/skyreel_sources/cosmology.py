@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from skyreel.interfaces import Array
+from skyreel_sources.epochs import even_interp
 
 HUBBLE = 70.0
 """km / s / Mpc."""
@@ -28,7 +29,7 @@ def comoving_distance() -> Array:
 
 def distance_modulus(redshift: Array) -> Array:
     """m - M [mag] = 5 log10(D_L / 10 pc) at redshift > 0, same shape."""
-    luminosity = (1.0 + redshift) * np.interp(redshift, GRID, comoving_distance())
+    luminosity = (1.0 + redshift) * even_interp(redshift, GRID[0], GRID[-1], comoving_distance())
     return np.asarray(5.0 * np.log10(luminosity) + 25.0, np.float64)
 
 

@@ -13,6 +13,7 @@ from scipy.special import erfc
 from skyreel.errors import SimulationError
 from skyreel.interfaces import Array
 from skyreel_sources.cosmology import distance_modulus, redshift_distribution
+from skyreel_sources.epochs import even_interp
 from skyreel_sources.sn_tables import fine, reddening, redshifts
 
 NEGLIGIBLE = 1e-3
@@ -93,6 +94,7 @@ def _tabulated(population: Population, redshift_max: float, limit: float, band: 
     deviation = np.linspace(-WIDTH, WIDTH, 2401)
     mag = population.mean + population.spread * deviation
     within = np.interp(limit - mag, apparent, cumulative)
+    apparent[0] = apparent[1]  # so near that every object enters anyway; -inf would not interpolate
     density = np.exp(-0.5 * deviation**2) * within
     function = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]))])
     if not function[-1] > 1e-6 * np.exp(-0.5 * deviation**2).sum():
@@ -136,8 +138,8 @@ def draw(
         first, second, third = rng.random((3, count))
         absolute = np.interp(first, function, mag)
         # 1 - random() lies in (0, 1]: redshift 0 has no distance modulus
-        redshift = np.interp((1.0 - second) * np.interp(absolute, mag, within), cumulative, grid)
-        bright = absolute + np.interp(redshift, grid, apparent)
+        redshift = np.interp((1.0 - second) * even_interp(absolute, mag[0], mag[-1], within), cumulative, grid)
+        bright = absolute + even_interp(redshift, grid[0], grid[-1], apparent)
         rows = np.flatnonzero(third < acceptance(bright))[:missing]
         found.append(np.stack([redshift, absolute, bright])[:, rows])
         missing -= len(rows)

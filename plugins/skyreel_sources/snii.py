@@ -70,7 +70,7 @@ def shape(n: int, rng: np.random.Generator, slow_fraction: float) -> Params:
     dict
         ``rise_time`` 8.9 d x lognormal(0.35); ``second_rise`` ~ U(0.5, 3) mag below the maximum until ``second_time`` = 18 d x
         lognormal(0.25), or 0; ``decline_1`` ~ N(2.65, 1.50) > 0.3 and ``decline_2`` ~ N(1.27, 0.93) > -0.3 mag / 100 d,
-        ``plateau_end`` ~ N(83.7, 16.7) d (Anderson et al. 2014, ApJ 786, 67, table 6) [recalled]; ``plateau_drop`` ~ N(2, 0.4) mag.
+        ``plateau_end`` ~ N(83.7, 16.7) > 45 d (Anderson et al. 2014, ApJ 786, 67, table 6) [recalled]; ``plateau_drop`` ~ N(2, 0.4) mag.
     """
     slow = rng.random(n) < slow_fraction
     rise, second, one, two, end, drop = rng.standard_normal((6, n))
@@ -80,7 +80,7 @@ def shape(n: int, rng: np.random.Generator, slow_fraction: float) -> Params:
         "second_time": SECOND * np.exp(0.25 * second),
         "decline_1": np.maximum(2.65 + 1.50 * one, 0.3),
         "decline_2": np.maximum(1.27 + 0.93 * two, -0.3),
-        "plateau_end": 83.7 + 16.7 * end,
+        "plateau_end": np.maximum(83.7 + 16.7 * end, 45.0),
         "plateau_drop": 2.0 + 0.4 * drop,
     }
 

@@ -25,8 +25,10 @@ POPULATIONS = (
     Population(rate_ia, snia.PEAK, snia.SPREAD, snia.table, zero=snia.PEAK, bluest=3.5 * snia.COLOUR),
     Population(rate_ii, snii.PEAK, snii.SPREAD, snii.table),
 )
-PEAK_STEPS = np.linspace(0.24, 1.0, 16) ** 2
+PEAK_STEPS = np.linspace(0.24, 1.0, 18) ** 2
 """Fractions of the time of V maximum at which the g maximum of a SN II with a second rise is looked for."""
+SHOCK_STEPS = np.array([0.08, 0.17, 0.32, 0.6])
+"""Fractions of `rise_time` at which it is looked for as well."""
 PEAK_SLACK = 0.05
 """Magnitudes by which the maximum may be missed that way."""
 
@@ -208,6 +210,8 @@ def _peak(code: int, params: Params, bare: Array) -> Array:
     rows = np.flatnonzero(params["second_rise"] > 0.0)  # without a second rise the table's own maximum is the maximum
     slow = {name: column[rows] for name, column in params.items()}
     slow["explosion_mjd"] = np.zeros(len(rows))
-    mjd = PEAK_STEPS * ((1.0 + slow["redshift"]) * np.maximum(slow["rise_time"], slow["second_time"]))[:, None]
+    later = PEAK_STEPS * np.maximum(slow["rise_time"], slow["second_time"])[:, None]
+    earlier = SHOCK_STEPS * slow["rise_time"][:, None]  # a strong second rise leaves the shock's own maximum in the far blue
+    mjd = (1.0 + slow["redshift"])[:, None] * np.concatenate([earlier, later], axis=1)
     peak[rows] = _magnitude(code, slow, mjd, np.full(mjd.shape, G, np.int8)).min(axis=1) if len(rows) else 0.0
     return np.asarray(peak, np.float64)
