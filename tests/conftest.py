@@ -1,6 +1,7 @@
 """Settings all tests share: one thread, reproducible property tests, the real data's folder, a count of real-data tests."""
 
 import os
+import signal
 from pathlib import Path
 
 # before anything imports torch or numpy: tests run beside each other, and sums must not depend on the number of threads
@@ -60,6 +61,12 @@ def classify(made: Path, tmp_path: Path):
         return skyreel("classify", f"model={model}", f"input={movies}", f"output={output}", cwd=tmp_path)
 
     return run
+
+
+def pytest_configure() -> None:
+    """A shell's background job is deaf to Ctrl-C, and hands that on: the tests that press it must be heard."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
