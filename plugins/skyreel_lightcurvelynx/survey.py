@@ -172,7 +172,7 @@ class LightCurveLynxSurvey(Survey):
         found: list[tuple[int, NDArray[np.intp]]] = []
         tried = 0
         for _ in range(ROUNDS):
-            place = coverage.propose(4 * n, rng)
+            place = coverage.propose(max(4 * n, 256), rng)
             tried += len(place)
             field = coverage.nearest(place)
             rows = self._covering(*degrees(place), used)
