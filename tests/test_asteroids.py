@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from skyreel.errors import ConfigError
 from skyreel.hydra_glue import compose
-from skyreel.simulate.chain import Scene, Simulation
+from skyreel.simulate.chain import Simulation
 from skyreel.simulate.render import grid_size, render
 from skyreel.simulate.run import build, simulation_config
+from skyreel.simulate.scene import Scene
 from skyreel_psf.analytic import moffat
 from skyreel_sources.asteroid import MAIN_BELT, REACH, Asteroid, opposition_rate
 
@@ -155,7 +156,7 @@ def test_slow_movers_alert_in_the_middle_of_their_stamp_and_leave_it(slow: tuple
 def test_what_has_left_the_stamp_is_dark(slow: tuple[Simulation, Scene]) -> None:
     sim, scene = slow
     light = np.zeros(scene.flux.shape)
-    for part in sim.light(scene, scene.flux):
+    for part in sim.imaging.light(scene, scene.flux):
         light[part.rows, : part.exposures.shape[1]] = part.source.sum(dim=(2, 3)).numpy()
     place = np.abs(scene.centre).max(axis=-1)
     middle, outside = (scene.flux > 0) & (place < 1), (scene.flux > 0) & (place > 20)
@@ -186,7 +187,7 @@ def test_a_trail_is_as_long_as_the_motion_within_the_exposure() -> None:
     scene = sim.scene("test", "asteroid", 0)
     x = np.arange(21) - 10
     lengths = []
-    for light in sim.light(scene, scene.flux):
+    for light in sim.imaging.light(scene, scene.flux):
         for k, row in enumerate(light.rows):
             first = scene.dates.first_detection[row]
             if scene.true.psf_fwhm[row, first] > 3.6:  # the wings of wide ones leave the stamp

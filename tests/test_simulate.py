@@ -242,11 +242,11 @@ def test_what_is_not_rendered_yet_is_refused(name: str, value: object, monkeypat
 
 
 def test_a_lost_worker_is_a_simulation_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from skyreel.simulate import run
+    from skyreel.simulate import executors
 
-    with pytest.raises(SimulationError, match="a worker died"), run.executor({"name": "processes", "workers": 1}):
+    with pytest.raises(SimulationError, match="a worker died"), executors.executor({"name": "processes", "workers": 1}):
         raise BrokenProcessPool
-    with pytest.raises(ConfigError, match="use inprocess or processes"), run.executor({"name": "slurm"}):
+    with pytest.raises(ConfigError, match="use inprocess or processes"), executors.executor({"name": "slurm"}):
         pass
 
 

@@ -13,8 +13,9 @@ from skyreel.exposures import Exposures
 from skyreel.interfaces import Array, HostPolicy, Params
 from skyreel.movies import Movies
 from skyreel.seeding import BLOCK, Seeds
-from skyreel.simulate.chain import Scene, Simulation
+from skyreel.simulate.chain import Simulation
 from skyreel.simulate.dates import usable_exposures
+from skyreel.simulate.scene import Scene
 
 SPLIT = "gallery"
 """Name of the set: it shares no object with those that models are trained on."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,32 +21,12 @@ from skyreel.registry import typed
 from skyreel.seeding import BLOCK
 from skyreel.simulate.chain import Simulation
 from skyreel.simulate.dates import WindowRule
+from skyreel.simulate.executors import one_thread, run_pieces
 from skyreel.simulate.options import SimulationOptions
 
 BLOCKS_PER_SHARD = 16
 KEYS = ("survey", "source", "psf", "host", "detector", "simulation", "sequence", "stamp", "seed")
 """The part of the config that a simulation depends on."""
-
-
-@dataclass
-class ExecutorOptions:
-    """Where the blocks are simulated (config group `executor`).
-
-    Attributes
-    ----------
-    name : 'inprocess' or 'processes'
-    workers : int
-        Processes; 0: one per core.
-    """
-
-    name: str = "inprocess"
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        if self.name not in ("inprocess", "processes"):
-            raise ConfigError("executor.name", repr(self.name), "use inprocess or processes")
-        if self.workers < 0:
-            raise ConfigError("executor.workers", str(self.workers), "use a number of processes, or 0 for one per core")
 
 
 def whole_number(config: Mapping[str, Any], key: str, least: int = 0) -> int:
@@ -152,91 +128,14 @@ def _movies_of(piece: Piece, simulation: Simulation) -> Iterator[Movies]:
 
 
 def _in_memory(text: str, piece: Piece) -> Movies:
-    _one_thread()
+    one_thread()
     return Movies.concatenate(list(_movies_of(piece, _cached(text))))
 
 
 def _to_shard(text: str, folder: str, piece: Piece) -> int:
-    _one_thread()
+    one_thread()
     metadata = {"config": text, "split": piece.split, "label": piece.label}
     return write_shard(Path(folder) / piece.name, _movies_of(piece, _cached(text)), metadata)
-
-
-def _one_thread() -> None:
-    # Sums split over threads may round differently: one thread gives the same bytes everywhere.
-    import torch
-
-    torch.set_num_threads(1)
-
-
-class _InProcess(Executor):
-    """Runs at once, in this process."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as err:
-            future.set_exception(err)
-        return future
-
-
-@contextmanager
-def executor(options: Mapping[str, Any]) -> Iterator[Executor]:
-    """The executor that config group `executor` asks for (see `ExecutorOptions`)."""
-    wanted = typed(ExecutorOptions, options, "executor")
-    if wanted.name == "inprocess":
-        yield _InProcess()
-        return
-    import multiprocessing
-
-    pool = ProcessPoolExecutor(wanted.workers or os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    except BrokenProcessPool as err:
-        raise SimulationError("simulating in processes", "a worker died", "check its memory, or use executor=inprocess") from err
-    except KeyboardInterrupt:
-        for worker in list(pool._processes.values()):  # they would finish their piece first, and nobody wants it any more
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started in the block never see Ctrl-C, which a terminal sends to all of them: this one stops them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _run(
-    function: Callable[[Piece], Any], work: Sequence[Piece], options: Mapping[str, Any], tick: Callable[[int], None] | None
-) -> list[Any]:
-    import torch
-
-    threads = torch.get_num_threads()
-    results = []
-    try:
-        with executor(options) as pool:
-            if isinstance(pool, _InProcess):
-                futures: Iterator[Future[Any]] = (pool.submit(function, piece) for piece in work)
-            else:
-                with _deaf_to_ctrl_c():
-                    futures = iter([pool.submit(function, piece) for piece in work])
-            for piece, future in zip(work, futures, strict=True):
-                results.append(future.result())
-                if tick:
-                    tick(piece.n_objects)
-    finally:
-        torch.set_num_threads(threads)
-    return results
 
 
 def simulate_movies(
@@ -266,7 +165,7 @@ def simulate_movies(
     text = OmegaConf.to_yaml(OmegaConf.create(plain))
     labels = list(_cached(text).sources)
     work = pieces(split, labels, n_objects, blocks=4)
-    return Movies.concatenate(_run(partial(_in_memory, text), work, options or {"name": "inprocess"}, tick))
+    return Movies.concatenate(run_pieces(partial(_in_memory, text), work, options or {"name": "inprocess"}, tick))
 
 
 def simulate_to(
@@ -297,7 +196,7 @@ def simulate_to(
     except OSError as err:
         raise OutputError(f"output={folder}", str(err), "choose a folder that can be written to") from err
     try:
-        counts = _run(partial(_to_shard, text, str(folder)), work, options or {"name": "inprocess"}, tick)
+        counts = run_pieces(partial(_to_shard, text, str(folder)), work, options or {"name": "inprocess"}, tick)
         write_manifest(folder, {"split": split, "classes": labels, "n_objects": n_objects, "movies": sum(counts), "config": plain})
     except BaseException:
         for piece in work:  # a set that is not whole would be read as a smaller one
@@ -311,10 +210,8 @@ def simulate_to(
 
 
 __all__ = [
-    "ExecutorOptions",
     "Piece",
     "build",
-    "executor",
     "pieces",
     "simulate_movies",
     "simulate_to",

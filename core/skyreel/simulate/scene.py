@@ -11,6 +11,7 @@ from skyreel.errors import SimulationError
 from skyreel.exposures import Exposures
 from skyreel.interfaces import Array, Host, LightCurve, Params, Source
 from skyreel.seeding import Seeds
+from skyreel.simulate.dates import Dates
 from skyreel.simulate.options import SimulationOptions
 
 
@@ -33,6 +34,37 @@ class Galaxies:
     params: Params
     centre: Array
     mag: Array
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn for one block of n objects at T epochs before any image is made.
+
+    Attributes
+    ----------
+    seeds : Seeds
+    dates : Dates
+        Reported conditions and first detections.
+    params : Params
+        Of the sources.
+    true : Exposures, (n, T)
+        Conditions that render the images.
+    flux : float32 (n, T), ADU
+    centre, cut : float32 (n, T, 2), px
+        Position of the source and of the cut relative to the central pixel's middle.
+    trail : float32 (n, T, 2) or None, px
+    hosts : Galaxies
+    """
+
+    seeds: Seeds
+    dates: Dates
+    params: Params
+    true: Exposures
+    flux: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    cut: NDArray[np.float32]
+    trail: NDArray[np.float32] | None
+    hosts: Galaxies
 
 
 def true_conditions(reported: Exposures, options: SimulationOptions, seeds: Seeds) -> Exposures:

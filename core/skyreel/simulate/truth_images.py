@@ -60,7 +60,7 @@ def truth_images(simulation: Simulation, split: str, label: str, number: int) ->
     size = simulation.stamp_size
     psf = np.zeros((*scene.true.shape, size, size), np.float32)
     host = np.zeros_like(psf)
-    for light in simulation.light(scene, scene.true.mask.astype(np.float32)):
+    for light in simulation.imaging.light(scene, scene.true.mask.astype(np.float32)):
         last = light.exposures.shape[1]
         valid = light.exposures.mask[:, :, None, None]
         psf[light.rows, :last] = np.where(valid, light.source.numpy(), 0)

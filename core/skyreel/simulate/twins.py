@@ -11,9 +11,9 @@ from skyreel.exposures import Exposures
 from skyreel.interfaces import Params
 from skyreel.movies import Movies, Truth
 from skyreel.seeding import Seeds
-from skyreel.simulate.chain import Scene, Simulation
+from skyreel.simulate.chain import Simulation
 from skyreel.simulate.dates import Dates, observe, time_window
-from skyreel.simulate.scene import Galaxies, centres, counts, trails, true_conditions
+from skyreel.simulate.scene import Galaxies, Scene, centres, counts, trails, true_conditions
 
 
 def twin(
@@ -79,7 +79,7 @@ def twin(
     nothing = Galaxies(np.zeros(n, np.bool_), {}, np.zeros((n, 2)), np.full((n, len(simulation.survey.bands)), np.inf))
     dates = Dates(reported, np.full(n, -1, np.int32), params)
     scene = Scene(seeds, dates, params, true, counts(curve.mag, true), centre, cut, trails(curve, scale), nothing)
-    pixels, bits = simulation._images(scene)
+    pixels, bits = simulation.imaging.images(scene)
     return Movies(
         pixels=pixels,
         pixel_mask=bits,
