@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyreel.errors import DataError
+from skyreel.exposures import Exposures
 from skyreel.movies import Movies, Truth
 from skyreel.preprocessing import UNUSABLE, SequenceOptions, calibrated, calibrated_flux, calibration, condition_vectors, scaled
 
@@ -81,7 +82,9 @@ def alert_window(movies: Movies, options: SequenceOptions) -> Movies:
     return replace(_select(movies, np.take_along_axis(order, place, axis=1), inside), first_detection=first)
 
 
-def build_sequences(movies: Movies, options: SequenceOptions, *, incomplete: bool = False) -> Sequences:
+def build_sequences(
+    movies: Movies, options: SequenceOptions, *, incomplete: bool = False, flux: NDArray[np.float64] | None = None
+) -> Sequences:
     """Network input from every usable frame, in time order (cut windows with `alert_window` before).
 
     Parameters
@@ -92,6 +95,8 @@ def build_sequences(movies: Movies, options: SequenceOptions, *, incomplete: boo
     incomplete : bool
         False: S = most usable frames - n_w + 1, all stacks complete. True: S = most usable frames; the first n_w - 1
         steps repeat the first image to fill the stack and have `complete` False.
+    flux : float64 (n, U), optional
+        What `fluxes` gives for these movies, if it is known; U: most usable frames.
 
     Returns
     -------
@@ -114,10 +119,12 @@ def build_sequences(movies: Movies, options: SequenceOptions, *, incomplete: boo
         raise DataError(
             "sequences", f"at most {order.shape[1]} usable images", f"a stack needs {options.n_stacked}; set incomplete=True to fill it"
         )
-    bad = ((usable.pixel_mask & UNUSABLE) != 0) | ~valid[:, :, None, None, None]
-    factor = calibration(exposures, exposures.zero_point[:, 0], exposures.exptime[:, 0])
+    bad, factor = _unusable(usable), _factor(exposures)
     images = calibrated(usable.pixels, bad, exposures, factor)
-    flux = calibrated_flux(usable.pixels, bad, exposures, factor) if options.scaling == "running_max" else np.zeros(valid.shape)
+    if options.scaling != "running_max":
+        flux = np.zeros(valid.shape)
+    elif flux is None:
+        flux = calibrated_flux(usable.pixels, bad, exposures, factor)
     scale = np.maximum.accumulate(np.maximum(flux, options.flux_floor), axis=1)
     days = np.where(valid, exposures.mjd - exposures.mjd[:, :1], 0.0).astype(np.float32)
 
@@ -134,6 +141,27 @@ def build_sequences(movies: Movies, options: SequenceOptions, *, incomplete: boo
     )
 
 
+def fluxes(movies: Movies) -> NDArray[np.float64]:
+    """Flux (n, U) of the usable frames in time order on the scale of the first, -infinity where there is none.
+
+    What ``scaling='running_max'`` divides by, and the costly part of `build_sequences`: it can be kept for movies that are used
+    again.
+    """
+    kept = movies.frame_mask & movies.reported.mask
+    usable = _select(replace(movies, truth=None), *_time_order(kept))
+    return calibrated_flux(usable.pixels, _unusable(usable), usable.reported, _factor(usable.reported))
+
+
+def _unusable(movies: Movies) -> NDArray[np.bool_]:
+    """Pixels that are not to be used, those of masked frames among them."""
+    return np.asarray(((movies.pixel_mask & UNUSABLE) != 0) | ~movies.frame_mask[:, :, None, None, None])
+
+
+def _factor(exposures: Exposures) -> NDArray[np.float64]:
+    """`calibration` to the first frame."""
+    return calibration(exposures, exposures.zero_point[:, 0], exposures.exptime[:, 0])
+
+
 def _time_order(usable: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Indices (n, U) of the usable frames moved to the front, and which of them exist."""
     order = np.argsort(~usable, axis=1, kind="stable")[:, : max(int(usable.sum(axis=1).max(initial=0)), 1)]
@@ -143,10 +171,9 @@ def _time_order(usable: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np
 def _select(movies: Movies, index: NDArray[np.intp], valid: NDArray[np.bool_]) -> Movies:
     """The frames named by `index` (n, T'); where `valid` is False they are empty and masked."""
     rows = np.arange(len(movies))[:, None]
-    fill = ~valid[:, :, None, None, None]
     pixels, bits = movies.pixels[rows, index], movies.pixel_mask[rows, index]
-    np.copyto(pixels, 0, where=fill)
-    np.copyto(bits, 0, where=fill)
+    pixels[~valid] = 0
+    bits[~valid] = 0
     truth = movies.truth
     if truth is not None:
         truth = Truth(

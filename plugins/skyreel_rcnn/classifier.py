@@ -19,13 +19,15 @@ from skyreel.movies import Movies
 from skyreel.preprocessing import n_conditions
 from skyreel.seeding import Seeds
 from skyreel.sequences import Sequences, build_sequences
+from skyreel.simulate.streaming import MovieFeed
 from skyreel.stepwise import advance, initial_sequence_state
 from skyreel.task_inputs import class_index, fitted, in_task_bands
 from skyreel_rcnn.files import load_weights
-from skyreel_rcnn.inputs import Sampler, Share, TrainingStream, ValidationSet, as_batch
+from skyreel_rcnn.inputs import Share, TrainingStream, ValidationSet, as_batch, share_of
 from skyreel_rcnn.layers import freeze_statistics, statistics
 from skyreel_rcnn.model_folder import read_model, task_to_json, write_model
 from skyreel_rcnn.network import Network, fold
+from skyreel_rcnn.order import Sampler
 from skyreel_rcnn.state import RCNNState
 
 PREDICT_BATCH = 64
@@ -120,6 +122,8 @@ class RCNN(Classifier):
 
     replay_objects: ClassVar[int] = 300
     """Simulated movies per class that a fine-tuning is given unless asked otherwise."""
+    learns_from_feed: ClassVar[bool] = True
+    """Whether `fit` takes a `MovieFeed` for its training movies."""
     adaptable: ClassVar[tuple[str, ...]] = (
         "loss",
         "augment",
@@ -164,7 +168,7 @@ class RCNN(Classifier):
 
     def fit(
         self,
-        train: MovieStore,
+        train: MovieStore | MovieFeed,
         valid: MovieStore,
         run_dir: Path,
         *,
@@ -188,15 +192,14 @@ class RCNN(Classifier):
         Interrupted, OutputError, ConfigError, ModelError
             See `training.train`; ModelError where nothing can be resumed.
         """
-        missing = set(task.classes) - set(map(str, np.unique(train.label)))
+        missing = set(task.classes) - set(train.classes if isinstance(train, MovieFeed) else map(str, np.unique(train.label)))
         if missing:
             raise DataError("training", f"no movie of {', '.join(sorted(missing))}", "simulate some or leave the class out")
         seeds = Seeds(seed, "rcnn/fit")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(seeds.rng("weights").integers(2**62)))
             network = self.build(task)
-        sampler = Sampler(class_index(train.label, task.classes), trainer.batch_size, seeds, self.balanced)
-        stream = TrainingStream([Share(train, sampler)], task, seeds, self.augment)
+        stream = TrainingStream([share_of(train, task, trainer.batch_size, seeds, self.balanced)], task, seeds, self.augment)
         checks = ValidationSet(valid, task, seeds, trainer.valid_max, trainer.batch_size)
         return self._train(network, stream, checks, run_dir, task, trainer, resume)
 

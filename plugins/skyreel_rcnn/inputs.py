@@ -1,24 +1,26 @@
-"""What the network reads from movies: batches as tensors, the order of training objects."""
+"""What the network reads from movies: batches as tensors, made ahead of time."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skyreel.errors import DataError
 from skyreel.interfaces import MovieStore, Task
 from skyreel.movies import Movies
 from skyreel.preprocessing import SequenceOptions
 from skyreel.seeding import Seeds
-from skyreel.sequences import Sequences, build_sequences
+from skyreel.sequences import Sequences, build_sequences, fluxes
+from skyreel.simulate.streaming import MovieFeed
 from skyreel.task_inputs import class_index, training_window
+from skyreel_rcnn.order import InTurn, Order, Sampler
 
 
 class Batch(NamedTuple):
@@ -51,8 +53,12 @@ def as_batch(sequences: Sequences, label: NDArray[np.int64]) -> Batch:
 
 def labelled(movies: Movies, task: Task) -> Batch:
     """Complete stacks of `training_window`, with labels: what the loss is computed on."""
-    sequences = build_sequences(training_window(movies, task), task.sequence)
-    return as_batch(sequences, class_index(movies.label, task.classes))
+    return windowed(training_window(movies, task), task)
+
+
+def windowed(movies: Movies, task: Task, flux: NDArray[np.float64] | None = None) -> Batch:
+    """Complete stacks of all usable frames, with labels; see `sequences.build_sequences` for `flux`."""
+    return as_batch(build_sequences(movies, task.sequence, flux=flux), class_index(movies.label, task.classes))
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
@@ -65,63 +71,26 @@ def joined(parts: Sequence[Batch]) -> Batch:
     return Batch(mask=torch.cat(masks), **columns)
 
 
-def oriented(stacks: Tensor, element: Tensor) -> Tensor:
-    """Every stack turned and mirrored by its element of the square's symmetry group D4.
+def oriented(images: NDArray[Any], element: NDArray[np.int64]) -> NDArray[Any]:
+    """All images of every object turned and mirrored by its element of the square's symmetry group D4.
 
     Parameters
     ----------
-    stacks : (V, ..., H, H)
-    element : int64 (V,)
+    images : (n, ..., H, H)
+    element : int (n,)
         0..3: quarter turns; 4..7: the same, mirrored.
     """
-    out = torch.empty_like(stacks)
+    out = np.empty_like(images)
     for k in range(8):
-        rows = element == k
-        turned = torch.rot90(stacks[rows], k % 4, (-2, -1))
-        out[rows] = turned.flip(-1) if k >= 4 else turned
+        rows = np.flatnonzero(element == k)
+        turned = np.rot90(images[rows], k % 4, (-2, -1))
+        out[rows] = turned[..., ::-1] if k >= 4 else turned
     return out
 
 
-class Sampler:
-    """Which objects make up each step's batch: a function of (seed, step) alone.
-
-    Objects are drawn without replacement: each class (or, unless `balanced`, the whole set) is walked in a random
-    order that is drawn anew after every pass.
-
-    Parameters
-    ----------
-    label : int (N,)
-        Class of every object.
-    batch_size : int
-    seeds : Seeds
-    balanced : bool
-        True: classes take turns, so that all are equally frequent.
-
-    Raises
-    ------
-    DataError
-        Without objects.
-    """
-
-    def __init__(self, label: NDArray[np.int64], batch_size: int, seeds: Seeds, balanced: bool) -> None:
-        if not len(label):
-            raise DataError("training", "an empty set of movies", "simulate or read some first")
-        self.groups = [np.flatnonzero(label == k) for k in np.unique(label)] if balanced else [np.arange(len(label))]
-        self.batch_size, self.seeds = batch_size, seeds
-        self._orders: dict[int, tuple[int, NDArray[np.intp]]] = {}
-
-    def rows(self, step: int) -> NDArray[np.intp]:
-        """Objects (batch_size,) of one step."""
-        draw = step * self.batch_size + np.arange(self.batch_size)
-        group, rank = draw % len(self.groups), draw // len(self.groups)
-        return np.array([self._object(int(g), int(k)) for g, k in zip(group, rank, strict=True)], np.intp)
-
-    def _object(self, group: int, rank: int) -> int:
-        tour, place = divmod(rank, len(self.groups[group]))
-        if self._orders.get(group, (-1, None))[0] != tour:
-            rng = self.seeds.child(f"group-{group}/tour-{tour}").rng("order")
-            self._orders[group] = tour, rng.permutation(self.groups[group])
-        return int(self._orders[group][1][place])
+def turned(movies: Movies, element: NDArray[np.int64]) -> Movies:
+    """The movies with every object's stamps `oriented` by its element (n,)."""
+    return replace(movies, pixels=oriented(movies.pixels, element), pixel_mask=oriented(movies.pixel_mask, element))
 
 
 def random_window(movies: Movies, options: SequenceOptions, rng: np.random.Generator, share: float) -> Movies:
@@ -162,21 +131,56 @@ def random_window(movies: Movies, options: SequenceOptions, rng: np.random.Gener
     return replace(movies, frame_mask=inside, first_detection=np.full(len(count), -1, np.int32))
 
 
+class KeptFluxes:
+    """`sequences.fluxes` of the training windows of a store, each measured once: the costly part of making a batch.
+
+    Parameters
+    ----------
+    number : int
+        Movies in the store; each takes 8 bytes per image.
+    task : Task
+    """
+
+    def __init__(self, number: int, task: Task) -> None:
+        self._known = np.zeros(number, np.bool_)
+        self._flux = np.full((number, task.sequence.max_images), -np.inf)
+
+    def of(self, rows: NDArray[np.intp], window: Movies) -> NDArray[np.float64]:
+        """Fluxes (n, U) of `rows`, whose windows are `window`."""
+        new = np.flatnonzero(~self._known[rows])
+        if len(new):
+            found = fluxes(window.take(new))
+            self._flux[rows[new], : found.shape[1]] = found
+            self._known[rows[new]] = True
+        return self._flux[rows, : int(window.frame_mask.sum(axis=1).max(initial=1))]
+
+
 @dataclass(frozen=True)
 class Share:
     """A store and the objects it gives to every batch.
 
     Attributes
     ----------
-    store : MovieStore
-    sampler : Sampler
+    store : MovieStore or MovieFeed
+    sampler : Order
     windows : float or None
         `share` of `random_window`; None: movies are cut as `labelled` does.
+    kept : KeptFluxes or None
+        Fluxes to use again; None: they are measured anew.
     """
 
-    store: MovieStore
-    sampler: Sampler
+    store: MovieStore | MovieFeed
+    sampler: Order
     windows: float | None = None
+    kept: KeptFluxes | None = None
+
+
+def share_of(store: MovieStore | MovieFeed, task: Task, batch_size: int, seeds: Seeds, balanced: bool) -> Share:
+    """What a training reads: a feed in turn, any other store by a `Sampler`, fluxes kept."""
+    if isinstance(store, MovieFeed):
+        return Share(store, InTurn(batch_size))
+    label, chunk = class_index(store.label, task.classes), getattr(store, "chunk", None)
+    return Share(store, Sampler(label, batch_size, seeds, balanced, chunk), kept=KeptFluxes(len(store), task))
 
 
 @dataclass(frozen=True)
@@ -200,30 +204,29 @@ class TrainingStream:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step: a function of (seed, step) alone."""
-        batch = joined([labelled(self._movies(share, step), self.task) for share in self.shares])
-        if not self.augment:
-            return batch
-        drawn = Seeds(self.seeds.root, self.seeds.stream, step).rng("orientation").integers(0, 8, len(batch.mask))
-        element = torch.from_numpy(drawn)[:, None].expand(batch.mask.shape)[batch.mask]
-        return batch._replace(stacks=oriented(batch.stacks, element))
+        sizes = [share.sampler.batch_size for share in self.shares]
+        seeds = Seeds(self.seeds.root, self.seeds.stream, step)
+        drawn = seeds.rng("orientation").integers(0, 8, sum(sizes)) if self.augment else np.zeros(sum(sizes), np.int64)
+        elements = np.split(drawn, np.cumsum(sizes)[:-1])
+        return joined([self._part(share, step, seeds, element) for share, element in zip(self.shares, elements, strict=True)])
 
-    def _movies(self, share: Share, step: int) -> Movies:
-        movies = share.store.take(share.sampler.rows(step))
-        if share.windows is None:
-            return movies
-        rng = Seeds(self.seeds.root, self.seeds.stream, step).rng("window")
-        return random_window(movies, self.task.sequence, rng, share.windows)
+    def _part(self, share: Share, step: int, seeds: Seeds, element: NDArray[np.int64]) -> Batch:
+        rows = share.sampler.rows(step)
+        movies = replace(share.store.take(rows), truth=None)
+        if share.windows is not None:
+            movies = random_window(movies, self.task.sequence, seeds.rng("window"), share.windows)
+        window = training_window(movies, self.task)
+        # measured ahead of the turn: the sum's rounding must not depend on the orientation that an object is first met in
+        flux = None if self.task.sequence.scaling != "running_max" else share.kept.of(rows, window) if share.kept else fluxes(window)
+        return windowed(turned(window, element) if self.augment else window, self.task, flux)
 
-    def between(self, first: int, last: int, executor: Executor) -> Iterator[Batch]:
-        """Batches of the steps first..last - 1, each made in `executor` while the one before is in use."""
-        if first >= last:
-            return
-        ahead = executor.submit(self.batch, first)
+    def between(self, first: int, last: int, executor: Executor, ahead: int = 1) -> Iterator[Batch]:
+        """Batches of the steps first..last - 1; the next `ahead` are made in `executor` while one is in use."""
+        waiting = deque(executor.submit(self.batch, step) for step in range(first, min(first + ahead, last)))
         for step in range(first, last):
-            batch = ahead.result()
-            if step + 1 < last:
-                ahead = executor.submit(self.batch, step + 1)
-            yield batch
+            if step + ahead < last:
+                waiting.append(executor.submit(self.batch, step + ahead))
+            yield waiting.popleft().result()
 
 
 @dataclass(frozen=True)

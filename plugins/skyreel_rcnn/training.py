@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from skyreel.errors import ConfigError, Interrupted
 from skyreel.interfaces import TrainerOptions
 from skyreel_rcnn.callbacks import Keeper, ProgressLine, Record, StopBetweenSteps
 from skyreel_rcnn.checkpoints import Checkpoints
+from skyreel_rcnn.datamodule import MoviesDataModule
 from skyreel_rcnn.inputs import Batch, TrainingStream
 from skyreel_rcnn.module import TrainingModule
 from skyreel_rcnn.network import Network
@@ -88,10 +88,10 @@ def _run(module: TrainingModule, stream: TrainingStream, keeper: Keeper, options
     if options.progress:
         callbacks.insert(1, ProgressLine(keeper.record, options.max_steps))
     module.network.train()
-    with _quiet(), _threads(options.threads), _own_randomness(), stop.listening(), ThreadPoolExecutor(1) as pool:
+    with _quiet(), _threads(options.threads), _own_randomness(), stop.listening():
         trainer = _trainer(options, callbacks, run_dir)
         try:
-            trainer.fit(module, _Steps(stream, module.step, options.max_steps, pool))
+            trainer.fit(module, datamodule=MoviesDataModule(stream, options.max_steps, first=module.step))
         except (KeyboardInterrupt, SystemExit) as err:  # Lightning turns the first into the second
             done = f"stopped after step {keeper.record.step} of {options.max_steps}"
             raise Interrupted("training", done, f"resume it from {run_dir}") from err
@@ -116,19 +116,6 @@ def _trainer(options: TrainerOptions, callbacks: list[pl.Callback], run_dir: Pat
     except (ValueError, RuntimeError, MisconfigurationException) as err:
         found = f"accelerator {options.accelerator!r}, precision {options.precision!r}: {' '.join(str(err).split())}"
         raise ConfigError("trainer", found, "choose a device that this machine has, for example trainer.accelerator=cpu") from err
-
-
-class _Steps:
-    """The remaining batches, as Lightning's one epoch."""
-
-    def __init__(self, stream: TrainingStream, first: int, last: int, pool: ThreadPoolExecutor) -> None:
-        self.stream, self.first, self.last, self.pool = stream, first, last, pool
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.stream.between(self.first, self.last, self.pool)
 
 
 def _check(options: TrainerOptions) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
@@ -52,7 +54,9 @@ def psf_image(
         raise ConfigError("photometry beta", str(beta), "a Moffat profile has finite flux only for beta > 1")
     width = np.asarray(fwhm, np.float32)
     x, y = _axes(shape, centre)
-    return _gaussian(x, y, width) if profile == "gaussian" else _moffat(x, y, width, np.float32(beta))
+    if profile == "gaussian":
+        return _gaussian(x, y, width)
+    return _moffat(x, y, width, np.float32(beta)) if centre is not None else _centred_moffat(shape, width, np.float32(beta))
 
 
 def _axes(shape: tuple[int, int], centre: ArrayLike | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -83,6 +87,22 @@ def _moffat(x: NDArray[np.float32], y: NDArray[np.float32], fwhm: NDArray[np.flo
         for (_, weight_x), column in zip(_NODES, squares_x, strict=True):
             total += np.float32(weight_y * weight_x) * _power(row + column, -beta)
     return np.asarray(total * centre, np.float32)
+
+
+def _centred_moffat(shape: tuple[int, int], fwhm: NDArray[np.float32], beta: np.float32) -> NDArray[np.float32]:
+    """`_moffat` in the middle of the stamp: each pair of distances to the axes once, which is a seventh of a 21 px stamp."""
+    place, first, second = _distinct(*shape)
+    flat = _moffat(first[:, None], second[:, None], fwhm[..., None], beta)[..., 0, 0]
+    return np.take(flat, place, axis=-1)
+
+
+@lru_cache(maxsize=16)
+def _distinct(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
+    """Which pair of distances every pixel (height, width) has, and the pairs' larger and smaller distance [px]."""
+    x, y = (np.abs(axis) for axis in _axes((height, width), None))
+    pairs = np.stack(np.broadcast_arrays(np.maximum(x, y[:, None]), np.minimum(x, y[:, None])), axis=-1).reshape(-1, 2)
+    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
+    return place.reshape(height, width), distinct[:, 0], distinct[:, 1]
 
 
 def _power(base: NDArray[np.float32], exponent: np.float32) -> NDArray[np.float32]:
