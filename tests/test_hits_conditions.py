@@ -13,6 +13,7 @@ from skyreel.exposures import DTYPES, Exposures
 from skyreel_hits import fit_conditions, fit_season
 from skyreel_hits.season import coefficients, generate, night_of, virtual_fields
 from skyreel_hits.season_sky import sun_altitude
+from skyreel_hits.survey import HiTS
 
 MARGINALS = ("seeing", "sky", "zero_point", "airmass", "limiting_mag")
 
@@ -124,10 +125,19 @@ def test_half_of_the_fields_predicts_the_other_half(rows):
 def test_coefficients_are_those_of_the_fit(rows, data_dir):
     width = fit_conditions.fit_width(data_dir / "hits2015a")
     again = json.loads(json.dumps(fit_conditions.rounded(fit_season.fit_season(rows, width))))
+    again["stellar_width"] = fit_conditions.rounded(fit_conditions.fit_stellar_width(data_dir / "hits2015a"))
     stored = {name: value for name, value in coefficients().items() if name != "source"}
     assert again["fields"].pop("visits") == stored["fields"]["visits"]
-    assert list(again) == list(stored)
+    assert set(again) == set(stored)
     same(again, stored)
+
+
+@pytest.mark.real_data
+def test_stellar_widths_of_single_exposures_scatter_little_about_the_polygon(data_dir):
+    seeing, width = fit_conditions.stellar_widths(data_dir / "hits2015a")
+    departure = width / HiTS().stellar_width(seeing) - 1
+    assert np.std(departure) < 0.016  # a straight line leaves 0.022
+    assert abs(np.corrcoef(seeing[seeing < 2], departure[seeing < 2])[0, 1]) < 0.2
 
 
 def same(one, two):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
 
 from skyreel.errors import DatasetError
 from skyreel.files import write_text
@@ -62,10 +63,14 @@ def read_conditions(folder: Path) -> dict[str, NDArray[Any]]:
     return {"field": field, "band": np.asarray(table["filter"], np.str_), "order": (field - 1) / (FIELDS - 1), **columns}
 
 
-def fit_width(folder: Path) -> list[float]:
-    """Slope [px / arcsec] and offset [px] of the stellar width (Gaussian fits) against the header's seeing.
+SEEING = np.array([1.0, 1.25, 1.6, 2.0, 2.8])
+"""Knots of the stellar width ["]: exposures with at least 15 constant stars lie between 1.01 and 2.42"."""
 
-    Uses constant stars brighter than 50 times the sky's scatter and takes the median over an exposure with at least 15.
+
+def stellar_widths(folder: Path) -> tuple[Array, Array]:
+    """Header seeing ["] and stellar width (Gaussian fits) [px] of every exposure with at least 15 bright constant stars.
+
+    Stars are brighter than 50 times the sky's scatter; medians over an exposure.
 
     Raises
     ------
@@ -81,9 +86,21 @@ def fit_width(folder: Path) -> list[float]:
     good &= (width > 2) & (width < 12)
     _, exposure, counts = np.unique(np.round(mjd[good] * 1e4), return_inverse=True, return_counts=True)
     used = np.nonzero(counts >= 15)[0]
-    x = [np.median(seeing[good][exposure == e]) for e in used]
-    y = [np.median(width[good][exposure == e]) for e in used]
-    return [float(c) for c in np.polyfit(x, y, 1)]
+    x = np.array([np.median(seeing[good][exposure == e]) for e in used])
+    y = np.array([np.median(width[good][exposure == e]) for e in used])
+    return x, y
+
+
+def fit_width(folder: Path) -> list[float]:
+    """Slope [px / arcsec] and offset [px] of `stellar_widths`: the line behind the limiting magnitudes."""
+    return [float(c) for c in np.polyfit(*stellar_widths(folder), 1)]
+
+
+def fit_stellar_width(folder: Path) -> dict[str, list[float]]:
+    """The polygon through `SEEING` that fits `stellar_widths` with the smallest relative errors."""
+    x, y = stellar_widths(folder)
+    hats = make_interp_spline(SEEING, np.eye(len(SEEING)), k=1)(x)
+    return {"seeing": SEEING.tolist(), "fwhm": np.linalg.lstsq(hats / y[:, None], np.ones(len(y)), rcond=None)[0].tolist()}
 
 
 def rounded(value: Any) -> Any:
@@ -103,7 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     season = fit_season(read_conditions(options.data), fit_width(options.data))
     note = "HiTS 2015A, development fields; Foerster et al. 2016, Carrasco-Davis et al. 2018; made by skyreel_hits.fit_conditions"
-    result = rounded({"source": note, **season})
+    result = rounded({"source": note, **season, "stellar_width": fit_stellar_width(options.data)})
     write_text(options.output, re.sub(r"\n {3,}", " ", json.dumps(result, indent=1)) + "\n")
 
 

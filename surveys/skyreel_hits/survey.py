@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
 
 from skyreel.errors import ConfigError, SimulationError
 from skyreel.exposures import DTYPES, Exposures
@@ -37,8 +38,8 @@ class HiTS(Survey):
     max_seeing : float or None, arcsec
         Exposures with a larger header seeing are not used (the authors: 2.0); None keeps all.
     psf_width : 'calibrated' or 'header'
-        Width of a star on the stamp. 'calibrated': the line fitted to constant stars against the header's seeing, in
-        px. 'header': seeing / pixel_scale, as the authors' simulator has it, 19 % too wide.
+        Width of a star on the stamp. 'calibrated': the polygon fitted to constant stars against the header's seeing, in px
+        (single exposures scatter by 1.4 % about it). 'header': seeing / pixel_scale, as the authors' simulator has it, 19 % too wide.
     detection : 'difference' or 'limiting_mag'
         'difference': the flux above the mean of the object's first night in that band is brighter than the limiting
         magnitude, as in the HiTS pipeline. 'limiting_mag': the object itself is (section 3.1 of the paper). Both are rules
@@ -101,8 +102,8 @@ class HiTS(Survey):
         """Full width at half maximum [px] of a star for the header's seeing [arcsec]."""
         if self.psf_width == "header":
             return np.asarray(seeing / self.pixel_scale, np.float32)
-        slope, offset = coefficients()["psf_width"]
-        return np.asarray(slope * seeing + offset, np.float32)
+        known = coefficients()["stellar_width"]
+        return np.asarray(make_interp_spline(known["seeing"], known["fwhm"], k=1)(seeing), np.float32)
 
     def detect(self, exposures: Exposures, mags: Array, host: Array | None = None) -> NDArray[np.bool_]:
         """Which epochs raise an alert (see `Survey.detect`); the host's light cancels in the difference."""

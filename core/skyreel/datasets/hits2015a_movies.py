@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
 
 from skyreel.datasets import hits2015a_cuts as cuts
 from skyreel.datasets.dataset import Dataset
@@ -25,9 +26,9 @@ CAMERA = {
 }
 """CCD number -> gain [electron / ADU], read noise [electron], saturation [ADU]: the six chips that the public simulator
 of Carrasco-Davis et al. 2018 (github.com/rodrigcd/HiTS_simulations, `camera_params`) lists; others get the median."""
-FWHM_PER_SEEING = (3.160, -0.064)
-"""Gaussian FWHM [px] of a star on the stamp = 3.160 x header seeing [arcsec] - 0.064, rms 0.10 px: a fit to 70 g exposures of
-the development constants (their width is 0.84 of seeing / 0.27 arcsec)."""
+STELLAR_WIDTH = ((1.0, 1.25, 1.6, 2.0, 2.8), (2.94281, 3.90324, 5.09686, 6.24908, 8.29602))
+"""Header seeing [arcsec] and width of a star on the stamp (Gaussian fit) [px], to be joined by straight lines: a fit to the 71 g exposures
+with 15 or more constant stars of the development fields, which scatter by 1.4 % about it."""
 
 CONDITIONS = {
     "cond_exptime": "exptime",
@@ -109,8 +110,7 @@ def _exposures(
     filters = np.where(row >= 0, table["filter"][row], "")
     band = np.select([filters == name for name in options.bands], list(range(len(options.bands))), -1)
     exists = (row >= 0) & (band >= 0) & np.all([np.isfinite(column) for column in values.values()], axis=0)
-    slope, intercept = FWHM_PER_SEEING
-    values["psf_fwhm"] = slope * values["seeing"] + intercept
+    values["psf_fwhm"] = make_interp_spline(*STELLAR_WIDTH, k=1)(np.where(exists, values["seeing"], 1.0))
     values["exposure_id"] = np.where(row >= 0, 1000 * table["field"][row] + table["epoch"][row], -1)
     values |= {"band": band, "mjd": mjd}
     spread = {name: grid.spread(np.where(exists | (name == "mjd"), column, 0)) for name, column in values.items()}
