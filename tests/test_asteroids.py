@@ -140,7 +140,7 @@ def test_slow_movers_alert_in_the_middle_of_their_stamp_and_leave_it(slow: tuple
     scene = slow[1]
     rows, first = np.arange(len(scene.true)), scene.dates.first_detection
     assert (first >= 0).all()
-    moved = scene.centre - scene.cut
+    moved = scene.centre - scene.cut.place
     np.testing.assert_allclose(moved[rows, first], 0, atol=1e-5)
     hours = (scene.true.mid_mjd - scene.true.mid_mjd[rows, first][:, None]) * 24
     expected = np.abs(hours) * scene.params["rate"][:, None] / SCALE
@@ -190,7 +190,7 @@ def test_a_trail_is_as_long_as_the_motion_within_the_exposure() -> None:
     for light in sim.imaging.light(scene, scene.flux):
         for k, row in enumerate(light.rows):
             first = scene.dates.first_detection[row]
-            if scene.true.psf_fwhm[row, first] > 3.6:  # the wings of wide ones leave the stamp
+            if scene.true.psf_fwhm[row, first] > 3.8:  # the wings of wide ones leave the stamp
                 continue
             image = light.source[k, first].double().numpy() / scene.flux[row, first]
             grid = np.stack(np.meshgrid(x, x), axis=-1) - scene.centre[row, first]

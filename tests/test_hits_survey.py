@@ -14,7 +14,7 @@ from skyreel.errors import ConfigError, SimulationError
 from skyreel.exposures import DTYPES, Exposures
 from skyreel.seeding import Seeds
 from skyreel_hits.camera import KNOWN, USED
-from skyreel_hits.season import coefficients, night_of, virtual_fields
+from skyreel_hits.season import night_of, virtual_fields
 from skyreel_hits.survey import HiTS
 
 ROOT = Path(__file__).parents[1]

@@ -118,8 +118,9 @@ def test_what_measure_makes_of_simulated_stars(calm):
     assert np.std((flux - truth) / error) < 1.1
 
 
-def test_jitter_of_the_conditions_is_what_the_error_floor_stands_for(jittered):
-    stars = jittered["non_variable"]
+def test_jitter_of_the_conditions_is_what_the_error_floor_stands_for():
+    alone = simulation("simulation.neighbours=0", "simulation.resampling=none")
+    stars = [(alone.block("test", "non_variable", k), None) for k in range(BLOCKS["non_variable"])]
     flux, error, truth = points(stars, [measure(m, PhotometryOptions(error_floor=0.0)) for m, _ in stars], False)
     assert abs(np.median(flux / truth) - 1) < 0.01
     bright = truth > 300

@@ -195,6 +195,28 @@ def test_trails_match_galsim(angle: float) -> None:
     np.testing.assert_allclose(one(image, centre, trail=np.zeros((1, 1, 2))), one(image, centre), atol=1e-7)
 
 
+@given(blur=st.floats(0, 2.5), x=st.floats(-12, 12), y=st.floats(-2, 2))
+@settings(max_examples=10, deadline=None)
+def test_a_blurred_source_is_that_source_behind_a_gaussian(blur: float, x: float, y: float) -> None:
+    centre = np.array([x, y])
+    stamp = one(moffat(4.0, 4.2, 48, 2)[0], centre, blur=[blur])
+    truth = galsim.Moffat(4.2, fwhm=4.0)
+    expected = galsim_stamp(galsim.Convolve([truth, galsim.Gaussian(sigma=blur)]) if blur else truth, centre, 21)
+    assert np.abs(stamp - expected).max() < 1e-4 * galsim_stamp(truth, np.zeros(2), 21).max()
+
+
+def test_blur_by_object_or_by_frame_leaves_the_host_alone() -> None:
+    rng = np.random.default_rng(6)
+    parts = (lopsided()[None], np.ones((3, 2, 1)), rng.random((3, 2)), rng.uniform(-1, 1, (3, 2, 2)), [0, 5, 7], 21, 2, 48)
+    blur = np.array([0.0, 1.0, 2.0])
+    by_object, by_frame = render(*parts, blur=blur), render(*parts, blur=np.repeat(blur[:, None], 2, axis=1))
+    assert torch.equal(by_object, by_frame)
+    assert torch.equal(by_object[0], render(*parts)[0])
+    assert (by_object[1:].amax(dim=(2, 3)) < 0.97 * render(*parts)[1:].amax(dim=(2, 3))).all()
+    behind = {"host_image": rng.random((3, 1, 96, 96)), "host_flux": np.ones((3, 2))}
+    torch.testing.assert_close(render(*parts, **behind, blur=blur) - by_object, render(*parts, **behind) - render(*parts))
+
+
 def test_hosts_match_galsim_in_their_band_and_with_their_shift() -> None:
     image = moffat(4.0, 4.2, 48, 2)[0]
     # Gaussian galaxies of 3 and 5 px integrated over sub-pixels; the second sits one sub-pixel (1/2 px) to the right.
@@ -255,6 +277,8 @@ def test_grids_are_large_enough_and_factorise() -> None:
         ({"orientation": [0]}, "render: orientation"),
         ({"grid": 40}, "render: psf_basis"),
         ({"trail": np.zeros((2, 3))}, "render: trail"),
+        ({"blur": np.zeros(3)}, "render: blur"),
+        ({"blur": np.zeros((3, 2))}, "render: blur"),
         ({"host_image": np.zeros((2, 1, 9, 9)), "host_flux": np.ones((2, 3))}, "render: host_image"),
     ],
 )

@@ -17,6 +17,13 @@ from skyreel.simulate.chain import Simulation
 from skyreel.simulate.run import build, simulate_movies, simulate_to, simulation_config
 
 QUIET = ["detector.photon_noise=false", "detector.read_noise=false"]
+BARE = [
+    "simulation.neighbours=0",
+    "simulation.resampling=none",
+    "simulation.sky_level=1",
+    *(f"simulation.sky_{name}=0" for name in ("common", "offset", "jitter")),
+]
+"""Nothing but the sources on the reported sky."""
 
 
 def simulation(*overrides: str) -> Simulation:
@@ -89,7 +96,7 @@ def test_counts_follow_equation_one(stars: Movies) -> None:
 
 def test_flux_and_centre_come_out_of_the_pixels() -> None:
     sim = simulation(
-        "source=[non_variable]", "source.non_variable.host_fraction=0", "source.non_variable.mag_max=18", "psf=gaussian", *QUIET
+        "source=[non_variable]", "source.non_variable.host_fraction=0", "source.non_variable.mag_max=18", "psf=gaussian", *QUIET, *BARE
     )
     movies = sim.block("test", "non_variable", 0)
     truth = movies.truth
@@ -106,7 +113,7 @@ def test_flux_and_centre_come_out_of_the_pixels() -> None:
 
 
 def test_background_noise_is_photons_plus_read_noise() -> None:
-    sim = simulation("source=[asteroid]", "source.asteroid.host_fraction=0", "simulation.sky_jitter=0")
+    sim = simulation("source=[asteroid]", "source.asteroid.host_fraction=0", *BARE)
     movies = sim.block("test", "asteroid", 0)
     e = movies.reported
     dark = movies.frame_mask & (np.arange(e.shape[1]) != movies.first_detection[:, None]) & (movies.truth.flux == 0)
@@ -129,7 +136,7 @@ def test_centring_modes_differ_as_named() -> None:
 
 
 def test_bright_stars_saturate_and_say_so() -> None:
-    sim = simulation("source=[non_variable]", "source.non_variable.mag_min=14.5", "source.non_variable.mag_max=15")
+    sim = simulation("source=[non_variable]", "source.non_variable.mag_min=14.5", "source.non_variable.mag_max=15", *BARE)
     movies = sim.block("test", "non_variable", 0)
     flagged = (movies.pixel_mask & PixelBits.SATURATED) > 0
     assert flagged.any()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from skyreel.errors import PluginError
 from skyreel.exposures import Exposures
 from skyreel.interfaces.vocabulary import Array, Params
 from skyreel.seeding import Seeds
@@ -16,9 +17,20 @@ from skyreel.seeding import Seeds
 if TYPE_CHECKING:
     import torch
 
+    from skyreel.movies import Movies
+
 
 class PSF(ABC):
-    """The shape of a point source: a linear combination of basis images."""
+    """The shape of a point source: a linear combination of basis images.
+
+    Attributes
+    ----------
+    orientations : 8 or 1
+        8: every object has its PSF turned and mirrored at random (the square's symmetries); 1: directions are the PSF's own, as
+        real stars share them.
+    """
+
+    orientations: ClassVar[int] = 8
 
     @abstractmethod
     def basis(self, scale: float, size: int, oversample: int) -> Array:
@@ -49,6 +61,23 @@ class PSF(ABC):
         seeds : Seeds or None
             For per-exposure shape draws (`seeds.exposure_normal`); None gives the mean shape.
         """
+
+    def fitted(self, stars: Movies, pixel_scale: float) -> PSF:
+        """A PSF of the same kind measured on real stars.
+
+        Parameters
+        ----------
+        stars : Movies
+            Constant stars.
+        pixel_scale : float
+            arcsec / px.
+
+        Raises
+        ------
+        PluginError
+            If this PSF cannot be measured.
+        """
+        raise PluginError(f"measuring PSF {type(self).__name__} on stars", "it has no method for that", "use psf=measured")
 
 
 class Host(ABC):

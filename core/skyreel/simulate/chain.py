@@ -9,13 +9,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from skyreel.interfaces import PSF, Detector, Host, Params, Source, Survey
+from skyreel.interfaces import PSF, Detector, Host, Params, PixelBits, Source, Survey
 from skyreel.movies import Movies, Truth
 from skyreel.seeding import BLOCK, Seeds
 from skyreel.simulate.dates import Dates, WindowRule, alerted, borrowed, observe, time_window
 from skyreel.simulate.imaging import Imaging
+from skyreel.simulate.neighbours import draw
 from skyreel.simulate.options import SimulationOptions
-from skyreel.simulate.scene import Scene, centres, counts, galaxies, recentred, trails, true_conditions
+from skyreel.simulate.scene import Scene, centres, counts, cuts, galaxies, recentred, trails, true_conditions
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,15 @@ class Simulation:
         scene = self.scene(split, label, number)
         pixels, bits = self.imaging.images(scene)
         hosts, reported = scene.hosts, scene.dates.exposures
-        columns = {**scene.params, **{f"host_{name}": _where(hosts.present, column) for name, column in hosts.params.items()}}
+        columns = {
+            **scene.params,
+            **around(scene),
+            **{f"host_{name}": _where(hosts.present, column) for name, column in hosts.params.items()},
+        }
         return Movies(
             pixels=pixels,
             pixel_mask=bits,
-            frame_mask=reported.mask.copy(),
+            frame_mask=reported.mask & with_data(bits),
             reported=reported,
             label=np.full(BLOCK, label),
             object_id=object_ids(split, label, number),
@@ -80,10 +85,12 @@ class Simulation:
         true = true_conditions(dates.exposures, self.options, seeds)
         curve = recentred(observe(source, label, params, true), dates.first_detection)
         scale = self.survey.camera.pixel_scale
-        centre, cut = centres(curve, true.shape, scale, self.options, seeds.rng("centre"))
+        cut = cuts(true.shape, self.options, seeds.rng("centre"))
         half = 0.5 * self.stamp_size * scale
         hosts = galaxies(self.host, source, label, params, self.survey.bands, half, seeds, BLOCK)
-        return Scene(seeds, dates, params, true, counts(curve.mag, true), centre, cut, trails(curve, scale), hosts)
+        neighbours = draw(BLOCK, self.survey.bands, half + scale, self.options.neighbours, seeds)
+        flux = counts(curve.mag, true)
+        return Scene(seeds, dates, params, true, flux, centres(curve, cut, scale), cut, trails(curve, scale), hosts, neighbours)
 
     @cached_property
     def imaging(self) -> Imaging:
@@ -103,6 +110,17 @@ class Simulation:
 def object_ids(split: str, label: str, number: int) -> NDArray[np.str_]:
     """Names of the objects of a block."""
     return np.array([f"{split}-{label}-{number * BLOCK + i:07d}" for i in range(BLOCK)])
+
+
+def around(scene: Scene) -> Params:
+    """What a scene holds beside its sources, as columns (n,) of the truth."""
+    number = np.zeros(len(scene.true)) if scene.neighbours is None else scene.neighbours.number
+    return {"neighbours": number, "registered": scene.cut.registered}
+
+
+def with_data(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Frames (n, T) that hold at least one pixel, for masks (n, T, C, H, W)."""
+    return np.asarray(((bits & PixelBits.NO_DATA) == 0).any(axis=(2, 3, 4)))
 
 
 def _where(present: NDArray[np.bool_], column: NDArray[np.generic]) -> NDArray[np.float64]:

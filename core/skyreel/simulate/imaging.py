@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from skyreel.exposures import Exposures
 from skyreel.interfaces import PSF, Detector, Host, Survey
 from skyreel.movies import lossless
-from skyreel.simulate.background import sky_background
 from skyreel.simulate.detector import expose
+from skyreel.simulate.device import device
+from skyreel.simulate.neighbours import Neighbours
 from skyreel.simulate.options import SimulationOptions
 from skyreel.simulate.render import grid_size, render
+from skyreel.simulate.resampling import interpolate, margin, register
 from skyreel.simulate.scene import Scene, counts
 
 CHUNK = 16
@@ -33,13 +36,14 @@ class Light:
         Which objects.
     exposures : Exposures, (k, L)
         Their first L epochs.
-    source, host : float tensors (k, L, H, W), ADU
+    source, host, neighbours : float tensors (k, L, H, W), ADU
     """
 
     rows: NDArray[np.intp]
     exposures: Exposures
     source: torch.Tensor
     host: torch.Tensor
+    neighbours: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -66,43 +70,94 @@ class Imaging:
         """Pixels [ADU] and their bit masks, both (n, T, 1, H, W); 0 where no exposure exists."""
         pixels = np.zeros((*scene.true.shape, 1, self.stamp_size, self.stamp_size), np.float32)
         bits = np.zeros(pixels.shape, np.uint8)
-        generator = scene.seeds.torch("noise")
-        for light in self.light(scene, scene.flux):
-            last = light.exposures.shape[1]
-            expected = light.source + light.host + sky_background(scene, light.rows, light.exposures, self.stamp_size)
-            image, mask = expose(expected[:, :, None], light.exposures, self.detector, generator)
-            valid = light.exposures.mask[:, :, None, None, None]
-            pixels[light.rows, :last] = np.where(valid, image.numpy(), 0)
-            bits[light.rows, :last] = np.where(valid, mask.numpy(), 0)
+        generator = scene.seeds.torch("noise", str(self._device))
+        kernel = self.options.resampling
+        for registered, objects in self._ways(scene):
+            for light in self.light(scene, scene.flux, objects, margin(kernel) if registered else 0):
+                last = light.exposures.shape[1]
+                sky = torch.from_numpy(light.exposures.sky).to(self._device)[:, :, None, None]
+                expected = light.source + light.host + light.neighbours + sky
+                image, mask = expose(expected[:, :, None], light.exposures, self.detector, generator)
+                if registered:
+                    image, mask = register(image, mask, scene.cut.shift[light.rows, :last], self.stamp_size, kernel)
+                valid = light.exposures.mask[:, :, None, None, None]
+                pixels[light.rows, :last] = np.where(valid, image.cpu().numpy(), 0)
+                bits[light.rows, :last] = np.where(valid, mask.cpu().numpy(), 0)
         return lossless(pixels), bits
 
-    def light(self, scene: Scene, flux: NDArray[np.float32]) -> Iterator[Light]:
-        """Expected counts of sources of `flux` (n, T) [ADU] and of their hosts, `CHUNK` objects at a time."""
+    def shown(self, scene: Scene, flux: NDArray[np.float32]) -> Iterator[Light]:
+        """Expected counts as the stored stamps show them: registered images went through the interpolation, too."""
+        kernel = self.options.resampling
+        for registered, objects in self._ways(scene):
+            for light in self.light(scene, flux, objects, margin(kernel) if registered else 0):
+                if not registered:
+                    yield light
+                    continue
+                shift = scene.cut.shift[light.rows, : light.exposures.shape[1]]
+                parts = (light.source, light.host, light.neighbours)
+                yield Light(
+                    light.rows,
+                    light.exposures,
+                    *(interpolate(part[:, :, None], shift, self.stamp_size, kernel)[:, :, 0] for part in parts),
+                )
+
+    def _ways(self, scene: Scene) -> list[tuple[bool, NDArray[np.intp]]]:
+        """Objects whose frames are stored as exposed, and those whose are interpolated."""
+        smooth = scene.cut.registered & (self.options.resampling != "none")
+        return [(registered, np.flatnonzero(smooth == registered)) for registered in (False, True)]
+
+    def light(self, scene: Scene, flux: NDArray[np.float32], objects: NDArray[np.intp] | None = None, edge: int = 0) -> Iterator[Light]:
+        """Expected counts of sources, hosts and neighbours, `CHUNK` objects at a time.
+
+        Parameters
+        ----------
+        scene : Scene
+        flux : (n, T)
+            Of the sources [ADU].
+        objects : int array or None
+            Those wanted; None: all.
+        edge : int
+            0: on the stamps' grid. Otherwise, on the frame's own grid (`Cut.shift`) and so many pixels beyond the stamp on every side.
+        """
         grid = grid_size(self.stamp_size)
         weights = self.psf.coefficients(scene.true, scene.seeds)
-        orientation = scene.seeds.rng("orientation").integers(0, 8, len(scene.true))
+        turn = scene.seeds.rng("orientation").integers(0, self.psf.orientations, len(scene.true))
         lengths = scene.true.mask.sum(axis=1)
         order = np.argsort(lengths, kind="stable")
-        for rows in np.split(order, range(CHUNK, len(order), CHUNK)):
+        order = order if objects is None else order[np.isin(order, objects)]
+        move = scene.cut.shift if edge else np.zeros_like(scene.cut.shift)
+        for rows in np.split(order, range(CHUNK, len(order), CHUNK)) if len(order) else ():
             last = int(lengths[rows].max())
             part = scene.true.take(rows).window(np.zeros(len(rows), np.intp), last)
+            common: dict[str, Any] = {
+                "size": self.stamp_size + 2 * edge,
+                "oversample": self.options.oversample,
+                "grid": grid,
+                "device": self._device,
+            }
             source = render(
                 self._basis,
                 weights[rows, :last],
                 flux[rows, :last],
-                scene.centre[rows, :last],
-                orientation[rows],
-                size=self.stamp_size,
-                oversample=self.options.oversample,
-                grid=grid,
+                (scene.centre + move)[rows, :last],
+                turn[rows],
                 trail=None if scene.trail is None else scene.trail[rows, :last],
+                **common,
             )
-            host = torch.zeros_like(source)
+            host, around = torch.zeros_like(source), torch.zeros_like(source)
+            place = (scene.cut.place + move)[rows, :last]
             lit = np.nonzero(scene.hosts.present[rows])[0]
             if len(lit):
                 chosen = rows[lit]
-                host[torch.from_numpy(lit)] = self._host_light(part.take(lit), chosen, weights[chosen, :last], orientation[chosen], scene)
-            yield Light(rows, part, source, host)
+                shown = self._host_light(part.take(lit), chosen, weights[chosen, :last], turn[chosen], place[lit], scene, common)
+                host[torch.from_numpy(lit).to(host.device)] = shown
+            if scene.neighbours is not None:
+                around = self._neighbour_light(part, weights[rows, :last], turn[rows], place, scene.neighbours.take(rows), common)
+            yield Light(rows, part, source, host, around)
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return device(self.options.device)
 
     @cached_property
     def _basis(self) -> NDArray[np.float64]:
@@ -111,30 +166,58 @@ class Imaging:
         return basis
 
     def _host_light(
-        self, true: Exposures, rows: NDArray[np.intp], weights: NDArray[np.float64], orientation: NDArray[np.int64], scene: Scene
+        self,
+        true: Exposures,
+        rows: NDArray[np.intp],
+        weights: NDArray[np.float64],
+        turn: NDArray[np.int64],
+        place: NDArray[np.float32],
+        scene: Scene,
+        common: dict[str, Any],
     ) -> torch.Tensor:
-        hosts, epochs, grid = scene.hosts, true.shape[1], grid_size(self.stamp_size)
+        hosts = scene.hosts
         image = self.host.image(
             {name: column[rows] for name, column in hosts.params.items()},
             hosts.centre[rows],
             self.survey.bands,
             self.survey.camera.pixel_scale,
-            grid,
-            self.options.oversample,
+            common["grid"],
+            common["oversample"],
         )
         mag = np.take_along_axis(hosts.mag[rows], true.band.astype(np.intp), axis=1)
-        light: torch.Tensor = render(
+        dark = np.zeros(true.shape, np.float32)
+        return render(
             self._basis,
             weights,
-            np.zeros(true.shape, np.float32),
+            dark,
             np.zeros((*true.shape, 2), np.float32),
-            orientation,
-            size=self.stamp_size,
-            oversample=self.options.oversample,
-            grid=grid,
+            turn,
             host_image=image,
             host_flux=counts(mag, true),
             host_band=true.band if image.shape[1] > 1 else np.zeros_like(true.band),
-            host_shift=scene.cut[rows, :epochs],
+            host_shift=place,
+            **common,
         )
-        return light
+
+    def _neighbour_light(
+        self,
+        true: Exposures,
+        weights: NDArray[np.float64],
+        turn: NDArray[np.int64],
+        place: NDArray[np.float32],
+        neighbours: Neighbours,
+        common: dict[str, Any],
+    ) -> torch.Tensor:
+        """All slots that any of the objects fills, one after the other."""
+        scale = self.survey.camera.pixel_scale
+        out = torch.zeros((*true.shape, common["size"], common["size"]), device=self._device)
+        for slot in range(neighbours.mag.shape[1]):
+            lit = np.flatnonzero(np.isfinite(neighbours.mag[:, slot, 0]))
+            if not len(lit):
+                continue
+            mag = np.take_along_axis(neighbours.mag[lit, slot], true.band[lit].astype(np.intp), axis=1)
+            centre = place[lit] + neighbours.offset[lit, slot, None] / scale
+            blur = np.broadcast_to(neighbours.blur[lit, slot, None] / scale, (len(lit), true.shape[1]))
+            light = render(self._basis, weights[lit], counts(mag, true.take(lit)), centre, turn[lit], blur=blur, **common)
+            out[torch.from_numpy(lit).to(out.device)] += light
+        return out

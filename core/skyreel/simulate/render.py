@@ -1,15 +1,12 @@
-"""Renders stamps for a whole batch in Fourier space: PSF x phase ramp x flux, plus host galaxies behind the same PSF.
+"""Renders stamps for a whole batch: PSF x phase ramp x flux in Fourier space, plus host galaxies behind the same PSF.
 
 Spectra are taken on the oversampled grid and folded (the alias sum of sampling at native pixels) before the inverse
-transform, so that the finer grid is paid for once per basis image and not once per stamp.
-
-A native frequency with index k on a grid of G px stands for the frequencies k + m G, m = -os/2 .. os/2 - 1 along either
-axis. They differ in what a shift does to them, and are kept apart as `alias` axes until the shift is applied.
+transform, so that the finer grid is paid for once per basis image and not once per stamp. Sources within a pixel of the
+middle, nearly all of them, need no transform: polynomials in the shift weigh images that were transformed once.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -18,14 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import next_fast_len
 
 from skyreel.errors import DataError
+from skyreel.simulate.render_tables import NEAR, PSFTables, aliases, cells, frequencies, psf_tables, shift_terms
 
-CHUNK = 256
+CHUNK = 128
 """Frames transformed together: bounds memory; a constant, so that results do not depend on the machine."""
 
-ORIENTATIONS = 8
+NEAR_CHUNK = 1024
+"""Frames near the middle summed together."""
 
-_CACHED_BASES = 4
-_spectra: OrderedDict[tuple[Any, ...], tuple[NDArray[Any], torch.Tensor]] = OrderedDict()
+ORIENTATIONS = 8
 
 
 def grid_size(stamp_size: int) -> int:
@@ -65,6 +63,7 @@ def render(
     host_band: ArrayLike | None = None,
     host_shift: ArrayLike | None = None,
     trail: ArrayLike | None = None,
+    blur: ArrayLike | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
@@ -98,8 +97,12 @@ def render(
         Shift (x, y) of the galaxy, for instance by the re-cut of the stamp [px].
     trail : (n, T, 2) or None
         Vector (x, y) from begin to end of the trail within the exposure [px]; the trail's middle lies at `centre`.
+    blur : (n, T) or (n,) or None
+        Standard deviation of a circular Gaussian that widens the source, not its host: a small galaxy [px].
     dtype : torch.float32 or torch.float64
+        Single precision is within 1e-5 of the peak of double, for point sources narrower than 2.5 px within 1e-4.
     device : str or torch.device
+        Where everything is computed and the stamps stay; arguments may be arrays or tensors of any device.
 
     Returns
     -------
@@ -110,8 +113,7 @@ def render(
     DataError
         If shapes do not fit each other.
     """
-    numbers = {"flux": flux, "coefficients": coefficients, "centre": centre}
-    w, f, c = (torch.as_tensor(np.asarray(numbers[k]), dtype=dtype, device=device) for k in ("coefficients", "flux", "centre"))
+    w, f, c = (_tensor(value, dtype, device) for value in (coefficients, flux, centre))
     turns = np.asarray(orientation, np.int64)
     n, epochs = f.shape
     samples = grid * oversample
@@ -119,28 +121,47 @@ def render(
     _shape("coefficients", w.shape, (n, epochs, len(psf_basis)))
     _shape("centre", c.shape, (n, epochs, 2))
     _shape("orientation", turns.shape, (n,))
-    spectra = _basis_spectra(psf_basis, size, oversample, grid, dtype, device)
-    out = torch.zeros((n, epochs, size, size), dtype=dtype, device=device)
-
-    smear = None if trail is None else torch.as_tensor(np.asarray(trail), dtype=dtype, device=device)
+    smear = None if trail is None else _tensor(trail, dtype, device)
     if smear is not None:
         _shape("trail", smear.shape, (n, epochs, 2))
-    lit = (f != 0) & (c.abs() <= grid / 2).all(dim=-1)
-    _add(out, spectra, turns, lit, w, f, c, trail=smear)
-    if host_image is None:
-        return out
+    wide = None if blur is None else _tensor(blur, dtype, device)
+    if wide is not None:
+        wide = wide[:, None].expand(n, epochs) if tuple(wide.shape) == (n,) else wide
+        _shape("blur", wide.shape, (n, epochs))
 
-    images = torch.as_tensor(np.asarray(host_image), dtype=dtype, device=device)
-    counts = torch.as_tensor(np.asarray(host_flux), dtype=dtype, device=device)
-    bands = torch.zeros((n, epochs), device=device) if host_band is None else torch.as_tensor(np.asarray(host_band), device=device)
-    shift = torch.zeros_like(c) if host_shift is None else torch.as_tensor(np.asarray(host_shift), dtype=dtype, device=device)
-    _shape("host_image", images.shape, (n, images.shape[1], samples, samples))
-    for name, tensor, shape in (("flux", counts, (n, epochs)), ("band", bands, (n, epochs)), ("shift", shift, (n, epochs, 2))):
-        _shape(f"host_{name}", tensor.shape, shape)
-    for band in range(images.shape[1]):
-        galaxies = _aliases(images[:, band], oversample, grid, deconvolve=True)
-        _add(out, spectra, turns, (counts != 0) & (bands == band), w, counts, shift, galaxies=galaxies)
+    # The PSF stays upright: everything else is turned back, and the finished stamps are turned.
+    back = torch.as_tensor(_turn_matrices()[turns], dtype=dtype, device=device)
+    c = torch.einsum("ntv,nvw->ntw", c, back)
+    smear = None if smear is None else torch.einsum("ntv,nvw->ntw", smear, back)
+    tables = psf_tables(psf_basis, size, oversample, grid, dtype, device)
+    out = torch.zeros((n, epochs, size, size), dtype=dtype, device=device)
+    lit = (f != 0) & (c.abs() <= grid / 2).all(dim=-1)
+    near = lit & (c.abs() <= NEAR).all(dim=-1) & (dtype == torch.float32)
+    if smear is not None:
+        near &= (smear == 0).all(dim=-1)
+    if wide is not None:
+        near &= wide == 0
+    _add_near(out, tables, near, w, f, c)
+    _add_far(out, tables, lit & ~near, w, f, c, smear, wide)
+    if host_image is not None:
+        images = _tensor(host_image, dtype, device)
+        counts = _tensor(0 if host_flux is None else host_flux, dtype, device)
+        bands = torch.zeros((n, epochs), dtype=torch.int64, device=device) if host_band is None else _tensor(host_band, torch.int64, device)
+        shift = torch.zeros_like(c) if host_shift is None else _tensor(host_shift, dtype, device)
+        _shape("host_image", images.shape, (n, *images.shape[1:2], samples, samples))
+        for name, tensor, shape in (("flux", counts, (n, epochs)), ("band", bands, (n, epochs)), ("shift", shift, (n, epochs, 2))):
+            _shape(f"host_{name}", tensor.shape, shape)
+        shift = torch.einsum("ntv,nvw->ntw", shift, back)
+        _add_hosts(out, tables, images, turns, w, counts, bands, shift)
+    for turn in np.unique(turns[turns > 0]):
+        for few in _chunks(torch.as_tensor(np.flatnonzero(turns == turn), device=device), max(1, NEAR_CHUNK // max(1, epochs))):
+            out[few] = _oriented(out[few], int(turn))
     return out
+
+
+def _tensor(value: Any, dtype: torch.dtype, device: str | torch.device) -> torch.Tensor:
+    """Anything array-like, tensors of any device included."""
+    return torch.as_tensor(value if isinstance(value, torch.Tensor) else np.require(value, requirements="W"), dtype=dtype, device=device)
 
 
 def _shape(name: str, found: Any, wanted: tuple[int, ...]) -> None:
@@ -148,126 +169,126 @@ def _shape(name: str, found: Any, wanted: tuple[int, ...]) -> None:
         raise DataError(f"render: {name}", f"shape {tuple(found)}", f"expected {wanted}")
 
 
-def _frequencies(oversample: int, grid: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Alias numbers m, and indices k of the rows (all) and columns (the half that a real image needs)."""
-    half = oversample // 2
-    if oversample % 2:
-        rows = np.fft.fftfreq(grid, 1 / grid).round().astype(np.int64)
-        return np.arange(-half, half + 1), rows, np.arange(grid // 2 + 1)
-    return np.arange(-half, half), np.arange(grid), np.arange(grid // 2 + 1)
+def _turn_matrices() -> NDArray[np.float64]:
+    """What `orient` does to vectors (x, y), (8, 2, 2): new = matrix old."""
+    quarter, mirror = np.array([[0.0, 1.0], [-1.0, 0.0]]), np.diag([-1.0, 1.0])
+    turns = [np.linalg.matrix_power(quarter, turn % 4) @ (mirror if turn >= 4 else np.eye(2)) for turn in range(ORIENTATIONS)]
+    return np.stack(turns)
 
 
-def _aliases(images: torch.Tensor, oversample: int, grid: int, deconvolve: bool = False) -> torch.Tensor:
-    """Spectra (..., A, A, G, G / 2 + 1) of centred images (..., M, M), aliases of rows and columns apart.
-
-    `deconvolve` divides by the spectrum of the box of one sample.
-    """
-    samples = grid * oversample
-    alias, rows, columns = _frequencies(oversample, grid)
-    full = torch.fft.fft2(images)
-    axes = []
-    for index in (rows, columns):
-        k = alias[:, None] * grid + index
-        # Shifts the images' middle, half a sample off for even M, to the origin of the transform.
-        factor = np.exp(2j * np.pi * k * (samples - 1) / 2 / samples)
-        if deconvolve:
-            factor = factor / np.sinc(k / samples)
-        axes.append((torch.as_tensor(k % samples, device=images.device), torch.as_tensor(factor, dtype=full.dtype, device=images.device)))
-    (iy, fy), (ix, fx) = axes
-    picked: torch.Tensor = full[..., iy[:, None, :, None], ix[None, :, None, :]]
-    return picked * fy[:, None, :, None] * fx[None, :, None, :]
+def _oriented(images: torch.Tensor, turn: int) -> torch.Tensor:
+    """`orient` for tensors."""
+    return torch.rot90(images.flip(-1) if turn >= 4 else images, turn % 4, dims=(-2, -1))
 
 
-def _basis_spectra(
-    basis: NDArray[Any], size: int, oversample: int, grid: int, dtype: torch.dtype, device: str | torch.device
-) -> torch.Tensor:
-    """Spectra (8, A, A, J, G, G / 2 + 1) of all orientations of the basis, shifted to the stamp's middle."""
-    key = (id(basis), size, oversample, grid, dtype, str(device))
-    if not basis.flags.writeable and key in _spectra:
-        _spectra.move_to_end(key)
-        return _spectra[key][1]
-    _, rows, columns = _frequencies(oversample, grid)
-    middle = [torch.as_tensor(np.exp(-2j * np.pi * index * (size - 1) / 2 / grid)) for index in (rows, columns)]
-    alias = torch.as_tensor(_frequencies(oversample, grid)[0] * np.pi * (size - 1))
-    whole = torch.polar(torch.ones_like(alias), -alias)
-    turned = []
-    for orientation in range(ORIENTATIONS):
-        images = torch.from_numpy(orient(basis, orientation)).double()
-        spectrum = _aliases(images, oversample, grid).movedim(0, 2)
-        spectrum = spectrum * (whole[:, None] * whole)[:, :, None, None, None] * middle[0][:, None] * middle[1]
-        turned.append(spectrum.to(torch.complex64 if dtype == torch.float32 else torch.complex128))
-    out = torch.stack(turned).to(device)
-    if not basis.flags.writeable:
-        # The entry holds the array: its id cannot be given to another one, and nobody can write to it.
-        _spectra[key] = (basis, out)
-        while len(_spectra) > _CACHED_BASES:
-            _spectra.popitem(last=False)
-    return out
+def _chunks(rows: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
+    """Parts of at most `size` rows; none of no rows."""
+    return torch.split(rows, size) if len(rows) else ()
 
 
-def _add(
+def _add_near(
+    out: torch.Tensor, tables: PSFTables, lit: torch.Tensor, weights: torch.Tensor, flux: torch.Tensor, centre: torch.Tensor
+) -> None:
+    """Adds sources near the middle, NEAR_CHUNK frames at a time: those of one square of shifts together."""
+    for rows in _chunks(torch.nonzero(lit), NEAR_CHUNK):
+        at = (rows[:, 0], rows[:, 1])
+        square, terms, light = cells(centre[at]), shift_terms(centre[at]), weights[at] * flux[at][:, None]
+        stamps = torch.empty((len(rows), tables.size**2), dtype=out.dtype, device=out.device)
+        for column, row in torch.unique(square, dim=0).tolist():
+            here = torch.nonzero((square[:, 0] == column) & (square[:, 1] == row))[:, 0]
+            stamps[here] = (terms[here, :, None] * light[here, None, :]).flatten(1) @ tables.shifted(row, column)
+        out[at] = stamps.view(len(rows), *out.shape[2:])
+
+
+def _add_far(
     out: torch.Tensor,
-    spectra: torch.Tensor,
-    turns: NDArray[np.int64],
+    tables: PSFTables,
     lit: torch.Tensor,
     weights: torch.Tensor,
     flux: torch.Tensor,
     centre: torch.Tensor,
-    trail: torch.Tensor | None = None,
-    galaxies: torch.Tensor | None = None,
+    trail: torch.Tensor | None,
+    blur: torch.Tensor | None,
 ) -> None:
-    """Adds the frames `lit` to `out`, those of one orientation together, CHUNK at a time."""
-    for turn in np.unique(turns):
-        frames = lit & torch.as_tensor(turns == turn, device=out.device)[:, None]
-        for rows in torch.split(torch.nonzero(frames), CHUNK) if frames.any() else ():
-            at = (rows[:, 0], rows[:, 1])
-            smear = None if trail is None else trail[at]
-            behind = None if galaxies is None else (galaxies, rows[:, 0])
-            out[at] += _stamps(spectra[turn], weights[at] * flux[at][:, None], centre[at], out.shape[-1], smear, behind)
+    """Adds sources of any place and shape, CHUNK frames at a time."""
+    for rows in _chunks(torch.nonzero(lit), CHUNK):
+        at = (rows[:, 0], rows[:, 1])
+        smear, wide = (None if value is None else value[at] for value in (trail, blur))
+        out[at] += _stamps(tables, weights[at] * flux[at][:, None], centre[at], smear, wide)
+
+
+def _add_hosts(
+    out: torch.Tensor,
+    tables: PSFTables,
+    images: torch.Tensor,
+    turns: NDArray[np.int64],
+    weights: torch.Tensor,
+    flux: torch.Tensor,
+    band: torch.Tensor,
+    shift: torch.Tensor,
+) -> None:
+    """Adds galaxies: blocks of whole objects, so that a galaxy is transformed once, and of some CHUNK frames."""
+    lit = torch.nonzero(flux.any(dim=0))
+    epochs = int(lit[-1]) + 1 if len(lit) else 0
+    step = max(1, CHUNK // max(1, epochs))
+    for begin in range(0, len(flux) if epochs else 0, step):
+        objects = slice(begin, begin + step)
+        # A turned PSF over a galaxy is an upright one over the galaxy turned back; mirrored turns undo themselves.
+        back = [int(turn if turn >= 4 else -turn % 4) for turn in turns[objects]]
+        upright = torch.stack([_oriented(image, turn) for image, turn in zip(images[objects], back, strict=True)])
+        galaxies = aliases(upright, tables.oversample, tables.grid, deconvolve=True)
+        for first in range(0, epochs, CHUNK):
+            at = (objects, slice(first, min(first + CHUNK, epochs)))
+            behind = galaxies
+            if galaxies.shape[1] > 1:
+                behind = galaxies[torch.arange(len(back), device=out.device)[:, None], band[at]]
+            light = (weights[at] * flux[at][..., None]).flatten(0, 1)
+            out[at] += _stamps(tables, light, shift[at].flatten(0, 1), galaxies=behind).view(out[at].shape)
 
 
 def _stamps(
-    spectra: torch.Tensor,
+    tables: PSFTables,
     weights: torch.Tensor,
     centre: torch.Tensor,
-    size: int,
-    trail: torch.Tensor | None,
-    behind: tuple[torch.Tensor, torch.Tensor] | None,
+    trail: torch.Tensor | None = None,
+    blur: torch.Tensor | None = None,
+    galaxies: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Stamps (R, size, size) of R frames.
 
     Parameters
     ----------
-    spectra : (A, A, J, G, G / 2 + 1)
-        Of the basis images.
+    tables : PSFTables
     weights : (R, J)
+        Of the basis images.
     centre : (R, 2), px
-    size : int, px
     trail : (R, 2) or None, px
-    behind : ((N, A, A, G, G / 2 + 1), (R,)) or None
-        Spectra of galaxies and which of them each frame shows.
+    blur : (R,) or None, px
+    galaxies : (k, 1 or L, A, A, G / 2 + 1, G) or None
+        Spectra of what each frame shows; R = k L.
     """
-    n_alias, _, _, grid, half = spectra.shape
-    alias, rows, columns = (torch.as_tensor(k, dtype=weights.dtype, device=weights.device) for k in _frequencies(n_alias, grid))
-    turn = -2 * np.pi * centre
-    real = torch.view_as_real(spectra).flatten(3)
-    total = torch.zeros((len(weights), grid, half), dtype=spectra.dtype, device=spectra.device)
-    for a in range(n_alias):
-        fy = (alias[a] * grid + rows) / grid
+    grid, size = tables.grid, tables.size
+    fy, fx = (torch.as_tensor(k / grid, dtype=centre.dtype, device=centre.device) for k in frequencies(tables.oversample, grid))
+    y, x = _axis(centre[:, 1], fy, blur), _axis(centre[:, 0], fx, blur)
+    shape = (len(weights), fy.shape[1], grid)
+    total = torch.zeros(shape, dtype=y.dtype, device=y.device)
+    for a in range(tables.oversample):
         part = torch.zeros_like(total)
-        for b in range(n_alias):
-            fx = (alias[b] * grid + columns) / grid
-            term = torch.view_as_complex((weights @ real[a, b]).view(len(weights), grid, half, 2))
-            if behind is not None:
-                term *= behind[0][behind[1], a, b]
+        for b in range(tables.oversample):
+            term = torch.view_as_complex((weights @ tables.spectra[a, b]).view(*shape, 2))
+            if galaxies is not None:
+                term.view(len(galaxies), -1, *shape[1:]).mul_(galaxies[:, :, a, b])
             if trail is not None:
-                term *= torch.sinc(fy[:, None] * trail[:, 1, None, None] + fx * trail[:, 0, None, None])
-            part.addcmul_(term, _phase(turn[:, :1] * fx)[:, None, :])
-        total.addcmul_(part, _phase(turn[:, 1:] * fy)[:, :, None])
-    lines = torch.fft.ifft(total, dim=1)[:, :size]
-    stamps: torch.Tensor = torch.fft.irfft(lines, n=grid, dim=2)
-    return stamps[:, :, :size]
+                term *= torch.sinc(fy[a, :, None] * trail[:, 1, None, None] + fx[b] * trail[:, 0, None, None])
+            part.addcmul_(term, x[:, b, None, :])
+        total.addcmul_(part, y[:, a, :, None])
+    lines = torch.fft.ifft(total, dim=2)[:, :, :size]
+    stamps: torch.Tensor = torch.fft.irfft(lines, n=grid, dim=1)
+    return stamps[:, :size]
 
 
-def _phase(angle: torch.Tensor) -> torch.Tensor:
-    return torch.polar(torch.ones_like(angle), angle)
+def _axis(centre: torch.Tensor, frequency: torch.Tensor, blur: torch.Tensor | None) -> torch.Tensor:
+    """What a shift (R,) and a Gaussian do to the frequencies (A, F) [1 / px] of one axis, (R, A, F)."""
+    angle = -2 * np.pi * centre[:, None, None] * frequency
+    size = torch.ones_like(angle) if blur is None else torch.exp(-2 * (np.pi * blur[:, None, None] * frequency) ** 2)
+    return torch.polar(size, angle)

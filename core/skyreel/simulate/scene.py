@@ -12,6 +12,7 @@ from skyreel.exposures import Exposures
 from skyreel.interfaces import Array, Host, LightCurve, Params, Source
 from skyreel.seeding import Seeds
 from skyreel.simulate.dates import Dates
+from skyreel.simulate.neighbours import Neighbours
 from skyreel.simulate.options import SimulationOptions
 
 
@@ -50,10 +51,12 @@ class Scene:
     true : Exposures, (n, T)
         Conditions that render the images.
     flux : float32 (n, T), ADU
-    centre, cut : float32 (n, T, 2), px
-        Position of the source and of the cut relative to the central pixel's middle.
+    centre : float32 (n, T, 2), px
+        Position of the source relative to the central pixel's middle.
+    cut : Cut
     trail : float32 (n, T, 2) or None, px
     hosts : Galaxies
+    neighbours : Neighbours or None
     """
 
     seeds: Seeds
@@ -62,9 +65,10 @@ class Scene:
     true: Exposures
     flux: NDArray[np.float32]
     centre: NDArray[np.float32]
-    cut: NDArray[np.float32]
+    cut: Cut
     trail: NDArray[np.float32] | None
     hosts: Galaxies
+    neighbours: Neighbours | None = None
 
 
 def true_conditions(reported: Exposures, options: SimulationOptions, seeds: Seeds) -> Exposures:
@@ -80,7 +84,10 @@ def true_conditions(reported: Exposures, options: SimulationOptions, seeds: Seed
     width = (1 + options.psf_width_jitter * seeds.exposure_normal(ids, "psf_width")) * (
         1 + options.psf_width_scatter * rng.standard_normal((n, 1))
     )
-    sky = reported.sky * (1 + options.sky_jitter * rng.standard_normal((n, epochs)))
+    sky = reported.sky * options.sky_level * (1 + options.sky_common * seeds.exposure_normal(ids, "sky"))
+    sky = sky * (1 + options.sky_jitter * rng.standard_normal((n, epochs)))
+    sky = sky * (1 + options.sky_offset * rng.standard_normal((n, 1)))
+    width = width * (1 + options.psf_width_residual * rng.standard_normal((n, epochs)))
     return reported.replace(zero_point=zero_point, psf_fwhm=reported.psf_fwhm * np.clip(width, 0.5, 2.0), sky=np.maximum(sky, 0))
 
 
@@ -90,20 +97,40 @@ def counts(mag: Array, exposures: Exposures) -> NDArray[np.float32]:
     return np.asarray(exposures.exptime * 10.0 ** (-0.4 * (mag - exposures.zero_point)), np.float32)
 
 
-def centres(
-    curve: LightCurve, shape: tuple[int, int], scale: float, options: SimulationOptions, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Position of the source and of the cut, both (n, T, 2) = (x, y) relative to the central pixel's middle [px].
+@dataclass(frozen=True)
+class Cut:
+    """How stamps are cut out of images.
 
-    The cut moves everything in the stamp; the source's own motion comes on top of it.
+    Attributes
+    ----------
+    place : float32 (n, T, 2)
+        (x, y) of the source's nominal position from the central pixel's middle [px]; the cut moves everything in the stamp.
+    registered : bool (n,)
+        Objects whose images lie on a common grid.
+    shift : float32 (n, T, 2)
+        (x, y) of that grid on the frame's own [px]; 0 for all others.
     """
+
+    place: NDArray[np.float32]
+    registered: NDArray[np.bool_]
+    shift: NDArray[np.float32]
+
+
+def cuts(shape: tuple[int, int], options: SimulationOptions, rng: np.random.Generator) -> Cut:
+    """Draws how the stamps of n objects at T epochs, `shape`, are cut."""
     n, epochs = shape
     per_frame = rng.uniform(-0.5, 0.5, (n, epochs, 2))
     per_object = np.broadcast_to(rng.uniform(-0.5, 0.5, (n, 1, 2)), (n, epochs, 2))
-    fixed = rng.random(n) < {"per_frame": 0.0, "per_object": 1.0, "both": 0.5}[options.centring]
-    cut = np.where(fixed[:, None, None], per_object, per_frame)
-    moved = cut if curve.offset is None else cut + curve.offset / scale
-    return moved.astype(np.float32), cut.astype(np.float32)
+    registered = rng.random(n) < {"per_frame": 0.0, "per_object": 1.0, "both": 0.5}[options.centring]
+    fixed = registered[:, None, None]
+    place = np.where(fixed, per_object, per_frame + np.array(options.centre_offset))
+    shift = np.where(fixed, per_frame, 0.0)
+    return Cut(place.astype(np.float32), registered, shift.astype(np.float32))
+
+
+def centres(curve: LightCurve, cut: Cut, scale: float) -> NDArray[np.float32]:
+    """Position of the source (n, T, 2) = (x, y) relative to the central pixel's middle [px]: its own motion comes on top of the cut."""
+    return cut.place if curve.offset is None else np.asarray(cut.place + curve.offset / scale, np.float32)
 
 
 def recentred(curve: LightCurve, first_detection: NDArray[np.int32]) -> LightCurve:

@@ -60,11 +60,11 @@ def truth_images(simulation: Simulation, split: str, label: str, number: int) ->
     size = simulation.stamp_size
     psf = np.zeros((*scene.true.shape, size, size), np.float32)
     host = np.zeros_like(psf)
-    for light in simulation.imaging.light(scene, scene.true.mask.astype(np.float32)):
+    for light in simulation.imaging.shown(scene, scene.true.mask.astype(np.float32)):
         last = light.exposures.shape[1]
         valid = light.exposures.mask[:, :, None, None]
-        psf[light.rows, :last] = np.where(valid, light.source.numpy(), 0)
-        host[light.rows, :last] = np.where(valid, light.host.numpy(), 0)
+        psf[light.rows, :last] = np.where(valid, light.source.cpu().numpy(), 0)
+        host[light.rows, :last] = np.where(valid, (light.host + light.neighbours).cpu().numpy(), 0)
     sky = np.where(scene.true.mask, scene.true.sky, 0).astype(np.float32)
     return TruthImages(object_ids(split, label, number), psf, host, sky)
 

@@ -11,13 +11,24 @@ from skyreel.exposures import Exposures
 from skyreel.interfaces import Params
 from skyreel.movies import Movies, Truth
 from skyreel.seeding import Seeds
-from skyreel.simulate.chain import Simulation
+from skyreel.simulate.chain import Simulation, around, with_data
 from skyreel.simulate.dates import Dates, observe, time_window
-from skyreel.simulate.scene import Galaxies, Scene, centres, counts, trails, true_conditions
+from skyreel.simulate.neighbours import draw
+from skyreel.simulate.scene import Galaxies, Scene, centres, counts, cuts, trails, true_conditions
+
+CENTRING = {False: "per_frame", True: "per_object"}
 
 
 def twin(
-    simulation: Simulation, conditions: Exposures, label: str, mag: float, *, name: str = "", n: int = 1, params: Params | None = None
+    simulation: Simulation,
+    conditions: Exposures,
+    label: str,
+    mag: float,
+    *,
+    name: str = "",
+    n: int = 1,
+    params: Params | None = None,
+    registered: bool | None = None,
 ) -> Movies:
     """Movies of one class under the replayed conditions of one real object, without a galaxy.
 
@@ -40,6 +51,8 @@ def twin(
         Twins that differ in all that is drawn.
     params : Params or None
         Parameters of the class, n rows; None draws them.
+    registered : bool or None
+        Whether the twins' images lie on a common grid, as those of real supernovae do; None: as ``simulation.centring`` says.
 
     Returns
     -------
@@ -75,18 +88,22 @@ def twin(
         raise SimulationError(f"a twin of class {label!r}", "no light in any of the exposures", "choose other params")
     curve = replace(curve, mag=curve.mag + (mag - np.nanmedian(seen, axis=1, keepdims=True)))
     scale = simulation.survey.camera.pixel_scale
-    centre, cut = centres(curve, reported.shape, scale, simulation.options, seeds.rng("centre"))
+    options = simulation.options if registered is None else replace(simulation.options, centring=CENTRING[registered])
+    cut = cuts(reported.shape, options, seeds.rng("centre"))
     nothing = Galaxies(np.zeros(n, np.bool_), {}, np.zeros((n, 2)), np.full((n, len(simulation.survey.bands)), np.inf))
     dates = Dates(reported, np.full(n, -1, np.int32), params)
-    scene = Scene(seeds, dates, params, true, counts(curve.mag, true), centre, cut, trails(curve, scale), nothing)
+    half = (0.5 * simulation.stamp_size + 1) * scale
+    neighbours = draw(n, simulation.survey.bands, half, options.neighbours, seeds)
+    flux = counts(curve.mag, true)
+    scene = Scene(seeds, dates, params, true, flux, centres(curve, cut, scale), cut, trails(curve, scale), nothing, neighbours)
     pixels, bits = simulation.imaging.images(scene)
     return Movies(
         pixels=pixels,
         pixel_mask=bits,
-        frame_mask=reported.mask.copy(),
+        frame_mask=reported.mask & with_data(bits),
         reported=reported,
         label=np.full(n, label),
         object_id=np.array([f"twin-{label}-{name}-{k:07d}" for k in range(n)]),
         first_detection=dates.first_detection,
-        truth=Truth(true, scene.flux, centre, nothing.present, dict(params)),
+        truth=Truth(true, scene.flux, scene.centre, nothing.present, {**params, **around(scene)}),
     )
