@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from skyreel.interfaces import Array
 from skyreel.seeding import Seeds
 
-BRIGHTEST, FAINTEST = 17.0, 26.0
-"""Range of g [mag]; brighter ones are left out of samples of isolated objects, fainter ones drown in the sky."""
+BRIGHTEST, FAINTEST = 17.0, 25.0
+"""Range of g [mag]; brighter ones are left out of samples of isolated objects, fainter ones add less than a tenth of the sky's
+noise to a pixel."""
 
 STARS, GALAXIES = (3.30, 0.12), (4.65, 0.36)
 """log10 of the number per square degree brighter than g = 20 (stars) and 24 (galaxies), and its rise per mag: high Galactic

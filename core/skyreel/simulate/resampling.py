@@ -40,11 +40,14 @@ def weights(shift: NDArray[np.floating], size: int, kernel: str) -> NDArray[np.f
     (..., size, size + 2 margin) array
         Every row sums to 1: a flat sky keeps its level.
     """
-    reach = margin(kernel)
-    there = np.arange(size + 2 * reach) - reach
-    distance = np.asarray(shift, np.float64)[..., None, None] + np.arange(size)[:, None] - there
-    raw = lanczos(distance, ORDERS[kernel])
-    return np.asarray(raw / raw.sum(axis=-1, keepdims=True), np.float32)
+    reach, rows = margin(kernel), np.arange(size)
+    steps = np.arange(-reach, reach + 1)
+    taps = lanczos(np.asarray(shift, np.float64)[..., None] + steps, reach)
+    taps = taps / taps.sum(axis=-1, keepdims=True)
+    out = np.zeros((*np.shape(shift), size, size + 2 * reach), np.float32)
+    for k, step in enumerate(steps):  # every row has the same taps, one pixel further
+        out[..., rows, rows + reach - step] = taps[..., k, None]
+    return out
 
 
 def interpolate(images: torch.Tensor, shift: NDArray[np.floating], size: int, kernel: str) -> torch.Tensor:
