@@ -95,13 +95,13 @@ def galaxy_images(shapes: Shapes, size: int, oversample: int) -> NDArray[np.floa
     """Flux in every sub-pixel of side 1 / oversample px of galaxies of unit flux, (n, M, M) with M = size * oversample."""
     samples = size * oversample
     out = np.empty((len(shapes.angle), samples, samples), np.float32)
-    way, mixture = _ways(shapes, size), np.where(shapes.frac_dev == 0, 0, np.where(shapes.frac_dev == 1, 1, 2))
-    for group in np.unique(np.stack([way, mixture]), axis=1).T:
-        rows = np.flatnonzero((way == group[0]) & (mixture == group[1]))
-        step = CHUNK if group[0] == 1 else CHUNK // 2
+    way = _ways(shapes, size)
+    for kind in np.unique(way).tolist():
+        rows = np.flatnonzero(way == kind)
+        step = CHUNK if kind == 1 else CHUNK // 2
         for few in np.split(rows, range(step, len(rows), step)):
             part = shapes.take(few)
-            images = _periodic(part, size, oversample, min(group[0], 2), group[0] == 3) if group[0] else _sampled(part, size, oversample)
+            images = _periodic(part, size, oversample, min(kind, 2), kind == 3) if kind else _sampled(part, size, oversample)
             out[few] = images.numpy()
     return out
 

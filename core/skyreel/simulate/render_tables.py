@@ -26,7 +26,7 @@ CELL = 0.5
 
 DEGREE = 5
 """Total degree of the polynomials in the shift from the middle of its square. What is left out is below 1e-5 of the peak for
-widths above 2.5 px and below 1e-4 for 1.6 px."""
+widths above 2.5 px and below 1e-4 for 1.8 px."""
 
 _KEPT = 4
 _tables: OrderedDict[tuple[Any, ...], PSFTables] = OrderedDict()

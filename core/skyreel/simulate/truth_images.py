@@ -33,6 +33,7 @@ class TruthImages:
     psf : float32 (n, T, H, W)
         Source of unit flux (over the plane, not over the stamp) at its true centre, trail included.
     host : float32 (n, T, H, W), ADU
+        Host and neighbours.
     sky : float32 (n, T), ADU / px
     """
 
