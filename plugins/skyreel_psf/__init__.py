@@ -1,4 +1,4 @@
-"""Point-spread functions: Gaussian, Moffat and the empirical DECam basis."""
+"""Point-spread functions: Gaussian, Moffat and stars of the Dark Energy Camera."""
 
 from skyreel import Component, hookimpl
 
@@ -9,5 +9,5 @@ def skyreel_psfs() -> list[Component]:
     return [
         Component("gaussian", "skyreel_psf.analytic:Gaussian", "circular Gaussian"),
         Component("moffat", "skyreel_psf.analytic:Moffat", "Moffat profile with elliptical exposures"),
-        Component("empirical", "skyreel_psf.empirical:Empirical", "basis of real DECam stars"),
+        Component("empirical", "skyreel_psf.empirical:Empirical", "shapes drawn from real DECam stars"),
     ]

@@ -27,6 +27,7 @@ from skyreel.hydra_glue import compose
 from skyreel.light_curves import PhotometryOptions, measure
 from skyreel.movies import Movies
 from skyreel.simulate.chain import Simulation
+from skyreel.simulate.options import SCATTERS
 from skyreel.simulate.run import build, simulation_config
 from skyreel.simulate.twins import twin
 
@@ -45,7 +46,9 @@ CLIP = 5.0
 RESAMPLES = 300
 ROBUST = 1.4826
 """Standard deviation of normal deviates over their median absolute deviation."""
-NONE = {"zero_point_jitter": 0.0, "zero_point_scatter": 0.0, "psf_width_jitter": 0.0, "psf_width_scatter": 0.0, "sky_jitter": 0.0}
+MAX_SEEING = 2.0
+"""Worse exposures are not simulated [arcsec]."""
+NONE = dict.fromkeys(SCATTERS, 0.0) | {"sky_level": 1.0}
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ def read_stars(folder: Path) -> Stars:
     data = load_dataset("hits2015a", folder)
     rows = np.flatnonzero((data.movies.label == LABEL) & np.isfinite(data.columns["mean_mag"]))
     movies = data.movies.take(rows)
-    usable = movies.frame_mask & movies.reported.mask
+    usable = movies.frame_mask & movies.reported.mask & (movies.reported.seeing < MAX_SEEING)
     movies = replace(movies, frame_mask=usable, reported=movies.reported.replace(mask=usable), truth=None)
     exposure = np.full(usable.shape, -1)
     exposure[usable] = np.unique(movies.reported.exposure_id[usable], return_inverse=True)[1]
@@ -196,7 +199,9 @@ def read_stars(folder: Path) -> Stars:
 def simulation(options: Mapping[str, float]) -> Simulation:
     """The default simulation of constant stars with some options of config group `simulation`."""
     overrides = [f"simulation.{name}={value}" for name, value in options.items()]
-    return build(simulation_config(compose("simulate", [f"source=[{LABEL}]", "simulation.centring=per_frame", *overrides])))
+    return build(
+        simulation_config(compose("simulate", [f"source=[{LABEL}]", "psf=empirical", "simulation.centring=per_frame", *overrides]))
+    )
 
 
 def simulated(stars: Stars, options: Mapping[str, float]) -> Stars:
@@ -247,14 +252,20 @@ def fit_jitters(stars: Stars) -> tuple[dict[str, tuple[float, float]], dict[str,
     """Recommended options of config group `simulation`, with standard errors, and the excess of every part of every quantity."""
     real, still = measured(stars), measured(simulated(stars, NONE))
     parts = {name: excess(real[name], still[name]) for name in ("width", "sky")}
-    widths = {"psf_width_jitter": parts["width"]["exposure"], "psf_width_scatter": parts["width"]["object"]}
-    (common, common_error), (own, own_error) = parts["sky"]["exposure"], parts["sky"]["rest"]
-    sky = np.hypot(common, own)  # the simulation draws both for every object and frame
-    error = np.hypot(common * common_error, own * own_error) / max(sky, 1e-9)
-    options = NONE | {name: round(size, 4) for name, (size, _) in widths.items()} | {"sky_jitter": round(float(sky), 4)}
+    names = {"width": ("psf_width_jitter", "psf_width_scatter", "psf_width_residual"), "sky": ("sky_common", "sky_offset", "sky_jitter")}
+    found = {option: parts[name][part] for name, options in names.items() for option, part in zip(options, PARTS, strict=True)}
+    found["sky_level"] = level(real["sky"], still["sky"])
+    options = NONE | {name: round(size, 4) for name, (size, _) in found.items()}
     parts["magnitude"] = excess(real["magnitude"], measured(simulated(stars, options))["magnitude"])
-    found = {"zero_point_jitter": parts["magnitude"]["exposure"], "zero_point_scatter": parts["magnitude"]["rest"]}
-    return {**found, **widths, "sky_jitter": (float(sky), float(error))}, parts
+    return found | {"zero_point_jitter": parts["magnitude"]["exposure"], "zero_point_scatter": parts["magnitude"]["rest"]}, parts
+
+
+def level(real: Components, twins: Components) -> tuple[float, float]:
+    """Ratio of the real to the twins' typical value of a quantity measured as a logarithm, and its standard error over exposures."""
+    shift = np.exp(real.exposure - twins.exposure)
+    shift = shift[np.isfinite(shift)]
+    of_object = np.exp(np.nanmedian(real.object) - np.nanmedian(twins.object))
+    return float(np.median(shift) * of_object), float(1.25 * np.std(shift) / np.sqrt(len(shift)))
 
 
 def main() -> None:

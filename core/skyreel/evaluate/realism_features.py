@@ -26,6 +26,18 @@ SHAPE = ("width_ratio", "ellipticity_1", "ellipticity_2", "ellipticity", "residu
 POSITION = ("centre_x", "centre_y")
 BRIGHTNESS = ("flux", "peak")
 FRAME = (*POSITION, *BRIGHTNESS, *SHAPE, *BACKGROUND)
+GROUPS = {
+    "position": POSITION,
+    "brightness": BRIGHTNESS,
+    "width": ("width_ratio",),
+    "ellipticity": ("ellipticity_1", "ellipticity_2", "ellipticity"),
+    "profile": ("residual", *(f"ring_{a:g}_{b:g}" for a, b in RINGS)),
+    "sky level": ("sky_ratio",),
+    "sky gradient": ("gradient",),
+    "noise": ("noise_ratio", "noise_skew", "noise_kurtosis"),
+    "correlation": tuple(f"correlation_{y}{x}" for y, x in LAGS),
+}
+"""Features that say the same in several ways."""
 
 
 def frame_features(movies: Movies, pixel_scale: float) -> tuple[Array, NDArray[np.intp]]:

@@ -1,75 +1,111 @@
-"""What gives a simulation away, as a figure: how separable the samples are, and by which features."""
+"""What gives a simulation away, as a figure: how separable the samples are, by which features, and how these are distributed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from matplotlib.axes import Axes
 
-from skyreel.evaluate.figures_style import MODEL_PALETTE, Drawing, new_figure, tidy, title
+from skyreel.evaluate.figures_style import MODEL_PALETTE, TEXT, Drawing, new_figure, tidy, title
 from skyreel.evaluate.realism import Verdict
 from skyreel.evaluate.realism_features import FRAME
+from skyreel.evaluate.realism_forest import Sample
 
 SHOWN = 8
 """Features drawn one by one."""
+ACROSS = 4
+_LOOK = {("forest", "object"): (0, "o"), ("forest", "field"): (2, "s"), ("cnn", "object"): (1, "D")}
+"""Judge and what it had not seen -> colour and marker."""
 
 
 def realism_figure(
-    verdicts: Sequence[Verdict],
-    separation: Mapping[str, float],
-    real: NDArray[np.float64],
-    simulated: NDArray[np.float64],
-    label: str,
+    verdicts: Sequence[Verdict], separation: Mapping[str, float], importance: Mapping[str, float], sample: Sample, label: str
 ) -> Drawing:
-    """Areas under the ROC curve, the features that tell most, and their distributions.
+    """Areas under the ROC curve, the features that tell most, the groups a forest goes by, and distributions.
 
     Parameters
     ----------
     verdicts : sequence of Verdict
     separation : mapping
         Feature -> its own area under the ROC curve, most telling first.
-    real, simulated : (m, len(FRAME))
+    importance : mapping
+        Group of features -> what the forest loses without it; empty where no forest was asked.
+    sample : Sample
         Features of all frames.
     label : str
         Class compared.
     """
     names = list(separation)[:SHOWN]
-    figure = new_figure(10.0, 3.1 + 1.9 * -(-len(names) // 4))
-    grid = figure.add_gridspec(1 + -(-len(names) // 4), 4, height_ratios=[1.5] + [1.0] * -(-len(names) // 4))
-    axes = figure.add_subplot(grid[0, :2])
-    for row, item in enumerate(verdicts):
+    lines = -(-len(names) // ACROSS)
+    figure = new_figure(12.0, 3.6 + 1.9 * lines)
+    top, below = figure.subfigures(2, 1, height_ratios=[3.6, 1.9 * lines], squeeze=False)[:, 0]
+    axes = top.subplots(1, 3, width_ratios=[1.25, 1.0, 1.0])
+    _verdicts(axes[0], verdicts)
+    _bars(axes[1], {name: separation[name] - 0.5 for name in names}, 0.5, "area under the ROC curve", "single features")
+    _bars(axes[2], importance, 0.0, "area lost when shuffled", "what the forest goes by")
+    for axis, name in zip(below.subplots(lines, ACROSS, squeeze=False).flat, names, strict=False):
+        _distribution(axis, sample, name)
+    for axis in below.axes[len(names) :]:
+        axis.set_axis_off()
+    below.axes[0].legend(frameon=False, fontsize=8)
+    n_real = int(sample.real.sum())
+    caption = (
+        f"Frames of real {label.replace('_', ' ')} objects beside simulated ones under the same conditions. Left: area under the ROC "
+        "curve of judges that never saw the object (or its field, or its twin) they answer for; bars: 95 % over objects; 0.5 cannot "
+        "tell. Middle: the same for single features. Right: how much of the forest's area goes when a group of features is shuffled "
+        f"among held-out frames. Below: distributions of {len(names)} features, {n_real} real and {len(sample.real) - n_real} simulated "
+        "frames."
+    )
+    return Drawing(figure, caption)
+
+
+def _verdicts(axes: Axes, verdicts: Sequence[Verdict]) -> None:
+    levels = list(dict.fromkeys(item.level for item in verdicts))
+    kinds = list(dict.fromkeys((item.judge, item.folds) for item in verdicts))
+    for item in verdicts:
+        kind = (item.judge, item.folds)
+        colour, marker = _LOOK[kind]
+        row = levels.index(item.level) + 0.22 * (kinds.index(kind) - 0.5 * (len(kinds) - 1))
         low, high = item.interval
+        legend = f"{item.judge}, {item.folds} held out"
+        known = legend in axes.get_legend_handles_labels()[1]
         axes.errorbar(
-            item.auc, row, xerr=[[max(item.auc - low, 0.0)], [max(high - item.auc, 0.0)]], fmt="o", color=MODEL_PALETTE[0], capsize=3
+            item.auc,
+            row,
+            xerr=[[max(item.auc - low, 0.0)], [max(high - item.auc, 0.0)]],
+            fmt=marker,
+            color=MODEL_PALETTE[colour],
+            capsize=3,
+            label=None if known else legend,
         )
-    axes.set_yticks(range(len(verdicts)), [f"{item.level}, {item.judge}" for item in verdicts])
-    axes.invert_yaxis()
-    axes.set_xlim(0.45, 1.02)
+        axes.annotate(f"{item.auc:.2f}", (1.03, row), va="center", fontsize=8, color=MODEL_PALETTE[colour], annotation_clip=False)
+    axes.set_yticks(range(len(levels)), levels)
+    axes.set_ylim(len(levels) - 0.5, -0.5)
+    axes.set_xlim(min(0.45, *(item.interval[0] - 0.02 for item in verdicts), 0.45), 1.02)
     axes.axvline(0.5, color=MODEL_PALETTE[3], linewidth=0.8, linestyle=":")
     tidy(axes, "area under the ROC curve", "")
     title(axes, "can a judge tell?")
-    axes = figure.add_subplot(grid[0, 2:])
-    axes.barh([name.replace("_", " ") for name in names], [separation[name] - 0.5 for name in names], left=0.5, color=MODEL_PALETTE[1])
-    axes.invert_yaxis()
-    axes.set_xlim(0.5, max(1.0 if separation[names[0]] > 0.9 else 0.8, separation[names[0]]))
-    tidy(axes, "area under the ROC curve of one feature", "")
-    title(axes, "what gives it away")
-    for k, name in enumerate(names):
-        axes = figure.add_subplot(grid[1 + k // 4, k % 4])
-        column = FRAME.index(name)
-        low, high = np.percentile(np.concatenate([real[:, column], simulated[:, column]]), [0.5, 99.5])
-        edges = np.linspace(low, max(high, low + 1e-9), 41)
-        for sample, colour, legend in ((real, MODEL_PALETTE[0], "real"), (simulated, MODEL_PALETTE[1], "simulated")):
-            axes.hist(sample[:, column], edges.tolist(), density=True, histtype="step", color=colour, linewidth=1.4, label=legend)
-        tidy(axes, name.replace("_", " "), "")
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(len(kinds), 2))
+
+
+def _bars(axes: Axes, values: Mapping[str, float], left: float, x: str, text: str) -> None:
+    title(axes, text)
+    tidy(axes, x, "")
+    if not values:
         axes.set_yticks([])
-        if k == 0:
-            axes.legend(frameon=False, fontsize=8)
-    caption = (
-        f"Frames of real {label.replace('_', ' ')} objects beside simulated twins under the same conditions. Left: area under the ROC "
-        "curve of judges that never saw the object or its twin (bars: 95 % over objects; 0.5 cannot tell). "
-        "Right: the same for single features. "
-        f"Below: distributions of {len(names)} features, {len(real)} real and {len(simulated)} simulated frames."
-    )
-    return Drawing(figure, caption)
+        axes.text(0.5, 0.5, "no forest was asked", ha="center", va="center", transform=axes.transAxes, color=TEXT)
+        return
+    axes.barh([name.replace("_", " ") for name in values], list(values.values()), left=left, color=MODEL_PALETTE[1])
+    axes.invert_yaxis()
+    axes.set_xlim(left + min(0.0, 1.1 * min(values.values())), left + max(0.02, 1.1 * max(values.values())))
+
+
+def _distribution(axes: Axes, sample: Sample, name: str) -> None:
+    column = sample.values[:, FRAME.index(name)]
+    low, high = np.percentile(column, [0.5, 99.5])
+    edges = np.linspace(low, max(high, low + 1e-9), 41)
+    for chosen, colour, legend in ((sample.real, 0, "real"), (~sample.real, 1, "simulated")):
+        axes.hist(column[chosen], edges.tolist(), density=True, histtype="step", color=MODEL_PALETTE[colour], linewidth=1.4, label=legend)
+    tidy(axes, name.replace("_", " "), "")
+    axes.set_yticks([])

@@ -77,7 +77,7 @@ class PSF(ABC):
         PluginError
             If this PSF cannot be measured.
         """
-        raise PluginError(f"measuring PSF {type(self).__name__} on stars", "it has no method for that", "use psf=measured")
+        raise PluginError(f"measuring PSF {type(self).__name__} on stars", "it has no method for that", "use psf=empirical, which has")
 
 
 class Host(ABC):

@@ -1,98 +1,120 @@
-"""Where blocks are simulated: in this process or in worker processes, through one concurrent.futures interface."""
+"""Where blocks are simulated: in this process, in worker processes or on a Dask cluster, through one concurrent.futures interface."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, closing, contextmanager
+from contextvars import ContextVar
+from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
-from skyreel.errors import ConfigError, SimulationError
+from skyreel.errors import ConfigError
 from skyreel.registry import typed
+from skyreel.simulate.pools import DaskOptions, ExecutorOptions, InProcess, Pool, kept_threads, one_thread, usable_cores
+
+Options = ExecutorOptions | DaskOptions
 
 
-@dataclass
-class ExecutorOptions:
-    """Where the blocks are simulated (config group `executor`).
-
-    Attributes
-    ----------
-    name : 'inprocess' or 'processes'
-    workers : int
-        Processes; 0: one per core.
-    """
-
-    name: str = "inprocess"
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        if self.name not in ("inprocess", "processes"):
-            raise ConfigError("executor.name", repr(self.name), "use inprocess or processes")
-        if self.workers < 0:
-            raise ConfigError("executor.workers", str(self.workers), "use a number of processes, or 0 for one per core")
+def _checked(options: Mapping[str, Any]) -> Options:
+    name = options.get("name", "inprocess")
+    if name not in ("inprocess", "processes", "dask"):
+        raise ConfigError("executor.name", repr(name), "use inprocess or processes, or dask for a running cluster")
+    return typed(DaskOptions, options, "executor") if name == "dask" else typed(ExecutorOptions, options, "executor")
 
 
-def one_thread() -> None:
-    """Torch on one thread from here on, in this process."""
-    # Sums split over threads may round differently: one thread gives the same bytes everywhere.
-    import torch
+def _opened(wanted: Options) -> Pool:
+    if isinstance(wanted, DaskOptions):
+        from skyreel.simulate.dask_pool import DaskPool
 
-    torch.set_num_threads(1)
-
-
-class _InProcess(Executor):
-    """Runs at once, in this process."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as err:
-            future.set_exception(err)
-        return future
-
-
-@contextmanager
-def executor(options: Mapping[str, Any]) -> Iterator[Executor]:
-    """The executor that config group `executor` asks for (see `ExecutorOptions`)."""
-    wanted = typed(ExecutorOptions, options, "executor")
+        return DaskPool(wanted)
     if wanted.name == "inprocess":
-        yield _InProcess()
-        return
-    import multiprocessing
+        return InProcess()
+    from skyreel.simulate.process_pool import ProcessPool
 
-    pool = ProcessPoolExecutor(wanted.workers or os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    except BrokenProcessPool as err:
-        raise SimulationError("simulating in processes", "a worker died", "check its memory, or use executor=inprocess") from err
-    except KeyboardInterrupt:
-        for worker in list(pool._processes.values()):  # they would finish their piece first, and nobody wants it any more
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return ProcessPool(wanted.workers)
+
+
+class _Session:
+    """A pool that is opened when it is first needed, and anew where it broke."""
+
+    def __init__(self, wanted: Options) -> None:
+        self.wanted = wanted
+        self._pool: Pool | None = None
+
+    def pool(self) -> Pool:
+        if self._pool is None or not self._pool.usable:
+            self.close()
+            self._pool = _opened(self.wanted)
+        return self._pool
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = None
+
+
+_session: ContextVar[_Session | None] = ContextVar("session", default=None)
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started in the block never see Ctrl-C, which a terminal sends to all of them: this one stops them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def session(options: Mapping[str, Any]) -> Iterator[None]:
+    """Within the block, every `executor` of these options is one and the same: workers start once for all parts of a run.
+
+    Nothing is started before the first of them is needed.
+
+    Parameters
+    ----------
+    options : mapping
+        Config group `executor`.
+    """
+    opened = _Session(_checked(options))
+    token = _session.set(opened)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _session.reset(token)
+        opened.close()
+
+
+@contextmanager
+def executor(options: Mapping[str, Any]) -> Iterator[Pool]:
+    """The executor that config group `executor` asks for (see `pools.ExecutorOptions`, `pools.DaskOptions`).
+
+    Raises
+    ------
+    ConfigError
+        For options out of range, and for executor=dask without its package.
+    SimulationError
+        Where a worker is lost, a cluster cannot be reached or has other software.
+    """
+    wanted = _checked(options)
+    around = _session.get()
+    shared = around is not None and around.wanted == wanted
+    with ExitStack() as stack:
+        if around is not None and shared:
+            pool = around.pool()
+        else:
+            pool = _opened(wanted)
+            stack.callback(pool.shutdown, cancel_futures=True)
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.stop([])
+            raise
+        except Exception as err:
+            if not pool.blamed(err):
+                raise
+            raise pool.named(err, f"simulating with executor={wanted.name}") from err
 
 
 class Sized(Protocol):
     """A unit of work: `n_objects` movies."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
 
     @property
     def n_objects(self) -> int:
@@ -100,35 +122,82 @@ class Sized(Protocol):
 
 
 def run_pieces(
-    function: Callable[[Any], Any], work: Sequence[Sized], options: Mapping[str, Any], tick: Callable[[int], None] | None
+    function: Callable[[Any], Any],
+    work: Sequence[Sized],
+    options: Mapping[str, Any],
+    tick: Callable[[int], None] | None,
+    *,
+    folder: Path | None = None,
 ) -> list[Any]:
     """`function` of every piece of work, in order, by the executor that `options` name.
+
+    Only a few pieces per worker are outstanding at a time, however many there are. The first error cancels all that have not begun;
+    when it is raised, nothing is at work any more.
 
     Parameters
     ----------
     function : callable
-        Picklable; called with one piece.
+        Picklable and without side effects other than files written whole; called with one piece, perhaps twice where a worker is lost.
     work : sequence
     options : mapping
-        Config group `executor` (see `ExecutorOptions`).
+        Config group `executor` (see `executor`).
     tick : callable or None
-        Called with the objects of each finished piece.
-    """
-    import torch
+        Called with the objects of each piece as it ends, in any order.
+    folder : Path, optional
+        Folder of this machine that the pieces write into.
 
-    threads = torch.get_num_threads()
-    results = []
-    try:
-        with executor(options) as pool:
-            if isinstance(pool, _InProcess):
-                futures: Iterator[Future[Any]] = (pool.submit(function, piece) for piece in work)
-            else:
-                with _deaf_to_ctrl_c():
-                    futures = iter([pool.submit(function, piece) for piece in work])
-            for piece, future in zip(work, futures, strict=True):
-                results.append(future.result())
+    Raises
+    ------
+    SimulationError
+        Where a worker is lost; names the piece it was at.
+    OutputError
+        Where workers on other machines cannot write into `folder`.
+    """
+    results: list[Any] = [None] * len(work)
+    with kept_threads(), executor(options) as pool:
+        if folder is not None:
+            pool.require_folder(folder)
+        with closing(_as_they_end(function, work, pool)) as ended:
+            for number, result in ended:
+                results[number] = result
                 if tick:
-                    tick(piece.n_objects)
-    finally:
-        torch.set_num_threads(threads)
+                    tick(work[number].n_objects)
     return results
+
+
+def _as_they_end(function: Callable[[Any], Any], work: Sequence[Sized], pool: Pool) -> Generator[tuple[int, Any], None, None]:
+    """Number and result of every piece; submits the next ones as others end."""
+    waiting = iter(range(len(work)))
+    outstanding: dict[Future[Any], int] = {}
+    try:
+        while True:
+            for number in islice(waiting, max(pool.width() - len(outstanding), 0)):
+                outstanding[pool.submit(function, work[number])] = number
+            if not outstanding:
+                return
+            done, _ = wait(outstanding, pool.poll, FIRST_COMPLETED)
+            if not done:
+                pool.check()
+            for future in sorted(done, key=outstanding.__getitem__):
+                result = future.result()
+                yield outstanding.pop(future), result
+    except (KeyboardInterrupt, GeneratorExit):
+        pool.stop(outstanding)
+        raise
+    except Exception as err:
+        pool.drop(outstanding)
+        if not pool.blamed(err):
+            raise
+        raise pool.named(err, f"simulating {_guilty(work, outstanding, pool)}") from err
+
+
+def _guilty(work: Sequence[Sized], outstanding: Mapping[Future[Any], int], pool: Pool) -> str:
+    """The pieces that took their workers down, or else all that were outstanding, of which it was one."""
+    lost = pool.lost(list(outstanding))
+    names = [work[outstanding[future]].name for future in lost or outstanding]
+    if lost or len(names) == 1:
+        return " and ".join(names)
+    return f"one of {', '.join(names)}"
+
+
+__all__ = ["executor", "kept_threads", "one_thread", "run_pieces", "session", "usable_cores"]

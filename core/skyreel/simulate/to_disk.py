@@ -72,8 +72,11 @@ def simulate_to(
             rest = [piece for piece in work if piece not in finished]
             # a worker elsewhere has another working directory
             write = partial(_to_shard, text, software, str(folder.resolve()))
-            run_pieces(write, rest, options or {"name": "inprocess"}, tick)
+            run_pieces(write, rest, options or {"name": "inprocess"}, tick, folder=folder)
             _check_all_there(folder, work)
+            for piece in work:  # a worker that was killed, and whose piece another made, could not clean up
+                for part in stale_parts(folder, piece.name):
+                    part.unlink(missing_ok=True)
             write_manifest(folder, content)
         except BaseException as err:
             _stopped(folder, work, err)
