@@ -20,7 +20,8 @@ BLOCKS = {"non_variable": 2, "rr_lyrae": 2, "supernova": 5}
 
 
 def simulation(*overrides: str) -> Simulation:
-    return build(simulation_config(compose("simulate", ["survey.n_fields=40", *overrides])))
+    """Stars of the profile that the photometry takes for granted, alone on their stamps."""
+    return build(simulation_config(compose("simulate", ["survey.n_fields=40", "psf=moffat", "simulation.neighbours=0", *overrides])))
 
 
 def made(sim: Simulation, label: str) -> list[tuple[Movies, TruthImages]]:
@@ -119,7 +120,7 @@ def test_what_measure_makes_of_simulated_stars(calm):
 
 
 def test_jitter_of_the_conditions_is_what_the_error_floor_stands_for():
-    alone = simulation("simulation.neighbours=0", "simulation.resampling=none")
+    alone = simulation("simulation.resampling=none")
     stars = [(alone.block("test", "non_variable", k), None) for k in range(BLOCKS["non_variable"])]
     flux, error, truth = points(stars, [measure(m, PhotometryOptions(error_floor=0.0)) for m, _ in stars], False)
     assert abs(np.median(flux / truth) - 1) < 0.01
